@@ -1,0 +1,12 @@
+"""The door: the `course` command.
+
+Each command is one small function that reads its options, calls the room that does the work, and shows the result:
+tables for people, or with ``--json`` one JSON document on standard output and everything else on standard error. What a
+person can mend ends with one sentence and exit code 2, an interruption with 130. Rooms are imported when their command
+runs, so that ``course --help`` answers at once.
+"""
+
+from course_lib.cli import ladder, machine, notebooks  # noqa: F401  (each registers its commands)
+from course_lib.cli.app import app, main
+
+__all__ = ["app", "main"]

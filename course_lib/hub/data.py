@@ -1,0 +1,151 @@
+"""From a data set's name to the files of its training and test part, and the columns to read in them.
+
+Data sets on the hub are folders of parquet, csv or json files whose names say which part they are, such as
+``train-00000.parquet`` or ``data/test.csv``. Those names are all that is needed; a loading script is never run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from course_lib.assets import asset
+from course_lib.errors import CourseError
+from course_lib.hub.fetch import fetch
+from course_lib.hub.sources import DATA, DataSource, Repository, hub_repository
+
+Format = Literal["csv", "json", "parquet"]
+FORMATS: dict[str, Format] = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+}
+NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+PARTS = {
+    "train": r"train(ing)?",
+    "validation": r"valid(ation)?|val|dev(elopment)?",
+    "test": r"test(ing)?|eval(uation)?",
+}
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """Files of one data set. ``label_names`` maps raw label values to class names; empty: every value is a class.
+
+    ``test`` is empty when the data set has no test part.
+    """
+
+    name: str
+    format: Format
+    train: list[Path]
+    test: list[Path]
+    text: str = "text"
+    label: str = "label"
+    label_names: Mapping[Any, str] = field(default_factory=dict)
+
+
+def data_files(name: str) -> DataFiles:
+    """The files of a data set: a short name, a local file or folder, or a hub id (``org/name/folder@revision``).
+
+    Raises CourseError when the data set is not there, holds no table, or cannot be had.
+    """
+    source = DATA.get(name)
+    if source:
+        return named(source)
+    path = Path(name).expanduser()
+    if path.exists():
+        return local(path)
+    if path.suffix.lower() in FORMATS:
+        raise CourseError(f"There is no file {name}: check the path, seen from the folder {Path.cwd()}.")
+    repository, part = hub_repository(name, "dataset", DATA)
+    folder, names = fetch(repository, partial(table_files, f"The {repository}", part))
+    return parted(name, folder, names)
+
+
+def named(source: DataSource) -> DataFiles:
+    """The files of a data set in the table."""
+    columns: dict[str, Any] = {"text": source.text, "label": source.label, "label_names": source.label_names}
+    if source.asset:
+        return DataFiles(source.name, source.format, [asset(source.asset)], [], **columns)
+    repository = Repository("dataset", source.repo, source.revision)
+    folder, _ = fetch(repository, partial(exactly, f"The {repository}", (*source.train, *source.test)))
+    train, test = ([folder / name for name in part] for part in (source.train, source.test))
+    return DataFiles(source.name, source.format, train, test, **columns)
+
+
+def exactly(what: str, wanted: Iterable[str], names: Iterable[str]) -> list[str]:
+    """These files and no others; CourseError if one of them is not there."""
+    lost = sorted(set(wanted) - set(names))
+    if lost:
+        raise CourseError(f"{what} has no {', '.join(lost)}: its revision is not the one that the course was made for.")
+    return list(wanted)
+
+
+def local(path: Path) -> DataFiles:
+    """A file of the user's, or a folder with files whose names say which part they are."""
+    if path.is_dir():
+        names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+        return parted(str(path), path, table_files(f"The folder {path}", "", names))
+    if path.suffix.lower() not in FORMATS:
+        raise CourseError(
+            f"{path} is no table that the course can read: give a file that ends in {', '.join(FORMATS)}."
+        )
+    return DataFiles(str(path), FORMATS[path.suffix.lower()], [path], [])
+
+
+def table_files(what: str, part: str, names: Iterable[str]) -> list[str]:
+    """The data files among these names: of one format (parquet before csv before json) and from one folder.
+
+    ``part`` is the folder to look in. Raises CourseError when there is none, or more than one to choose from.
+    """
+    tables: dict[str, list[str]] = {}
+    for name in sorted(names):
+        path = PurePosixPath(name)
+        if path.suffix.lower() in FORMATS and path.name not in NOT_DATA and (not part or name.startswith(part + "/")):
+            tables.setdefault(FORMATS[path.suffix.lower()], []).append(name)
+    if not tables:
+        inside = f" in its folder {part!r}" if part else ""
+        raise CourseError(
+            f"{what} holds no parquet, csv or json files{inside}, and the course runs no loading scripts: "
+            "choose another copy of the data, or download a table and give its path."
+        )
+    files = next(tables[kind] for kind in ("parquet", "csv", "json") if kind in tables)
+    folders = sorted({home(name) for name in files})
+    if len(folders) > 1:
+        shown = ", ".join(folder or "." for folder in folders[:8]) + (", ..." if len(folders) > 8 else "")
+        raise CourseError(f"{what} holds several data sets ({shown}): add the folder of one of them to the name.")
+    return files
+
+
+def home(name: str) -> str:
+    """The folder a data file belongs to, without the folder that only says which part it is."""
+    folders = PurePosixPath(name).parts[:-1]
+    return "/".join(folders[:-1] if folders and part_of(folders[-1]) else folders)
+
+
+def part_of(name: str) -> str:
+    """Which part a file or folder name speaks of: "train", "validation", "test", or "" if it does not say."""
+    for part, words in PARTS.items():
+        if re.search(rf"(?<![a-z])({words})(?![a-z])", name.lower()):
+            return part
+    return ""
+
+
+def parted(name: str, folder: Path, names: list[str]) -> DataFiles:
+    """Sort files into training and test part; a validation part is the test where there is no other."""
+    parts: dict[str, list[Path]] = {}
+    for file in names:
+        path = PurePosixPath(file)
+        parts.setdefault(part_of(path.name) or part_of(path.parent.name), []).append(folder / file)
+    train = parts.get("train") or parts.get("") or []
+    test = parts.get("test") or parts.get("validation") or []
+    if not train:
+        train, test = test, []
+    return DataFiles(name, FORMATS[PurePosixPath(names[0]).suffix.lower()], train, test)

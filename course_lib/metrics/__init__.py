@@ -1,0 +1,1 @@
+"""Figures that lessons report, each with its uncertainty."""

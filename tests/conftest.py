@@ -1,0 +1,74 @@
+"""What every test has: the smallest tier, folders of its own in place of the home folder, and no way off this machine.
+
+The environment is set here, at import, because the libraries of Hugging Face read it when they are imported; pytest
+imports this file before any test. Processes that a test starts inherit it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SCRATCH = Path(tempfile.mkdtemp(prefix="course-tests-"))
+NETWORK_LOG = SCRATCH / "network.log"
+atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
+
+for unwanted in ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_CACHE", "FORCE_COLOR", "COURSE_HOME", "PYTHONWARNINGS"):
+    os.environ.pop(unwanted, None)
+os.environ.update(
+    COURSE_TIER="smoke",
+    COURSE_TESTS_NETWORK_LOG=str(NETWORK_LOG),
+    PYTHONPATH=os.pathsep.join(filter(None, [str(HERE / "no_network"), os.environ.get("PYTHONPATH", "")])),
+    # Hugging Face: no hub, no telemetry, nothing in the home folder
+    HF_HOME=str(SCRATCH / "hf"),
+    HF_DATASETS_CACHE=str(SCRATCH / "hf" / "datasets"),
+    HF_HUB_OFFLINE="1",
+    HF_EVALUATE_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+    HF_DATASETS_DISABLE_PROGRESS_BARS="1",
+    TOKENIZERS_PARALLELISM="false",
+    # Jupyter, IPython and matplotlib: no settings of the person who runs the tests, no window
+    IPYTHONDIR=str(SCRATCH / "ipython"),
+    JUPYTER_CONFIG_DIR=str(SCRATCH / "jupyter" / "config"),
+    JUPYTER_DATA_DIR=str(SCRATCH / "jupyter" / "data"),
+    JUPYTER_RUNTIME_DIR=str(SCRATCH / "jupyter" / "runtime"),
+    JUPYTER_PLATFORM_DIRS="1",
+    PYDEVD_DISABLE_FILE_VALIDATION="1",
+    MPLBACKEND="Agg",
+    MPLCONFIGDIR=str(SCRATCH / "matplotlib"),
+    # output that does not depend on the terminal
+    COLUMNS="120",
+    NO_COLOR="1",
+    TERM="dumb",
+)
+sys.path.insert(0, str(HERE / "no_network"))
+
+import pytest  # noqa: E402
+import sitecustomize  # noqa: E402  (may be another of that name, imported when this interpreter started)
+
+if not hasattr(sitecustomize, "is_local"):
+    del sys.modules["sitecustomize"]
+    import sitecustomize
+
+
+@pytest.fixture(autouse=True)
+def stays_on_this_machine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that tried, itself or in a process it started, to reach another machine; `network` lets it."""
+    sitecustomize.allowed = request.node.get_closest_marker("network") is not None
+    before = _attempts()
+    yield
+    sitecustomize.allowed = False
+    new = _attempts()[len(before) :]
+    if new:
+        pytest.fail("tried to leave this machine: " + "; ".join(new), pytrace=False)
+
+
+def _attempts() -> list[str]:
+    return NETWORK_LOG.read_text(encoding="utf-8").splitlines() if NETWORK_LOG.exists() else []
