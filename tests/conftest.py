@@ -19,9 +19,11 @@ SCRATCH = Path(tempfile.mkdtemp(prefix="course-tests-"))
 NETWORK_LOG = SCRATCH / "network.log"
 atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
 
-for unwanted in ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_CACHE", "FORCE_COLOR", "COURSE_HOME", "PYTHONWARNINGS"):
-    os.environ.pop(unwanted, None)
+OWN = ("COURSE_", "COLAB_", "HF_", "HUGGING_FACE_", "JUPYTER_", "ACCELERATE_")  # what the person who tests has set
+for name in [name for name in os.environ if name.startswith(OWN) or name in ("FORCE_COLOR", "PYTHONWARNINGS")]:
+    del os.environ[name]
 os.environ.update(
+    COURSE_HOME=str(SCRATCH / "home"),
     COURSE_TIER="smoke",
     COURSE_TESTS_NETWORK_LOG=str(NETWORK_LOG),
     PYTHONPATH=os.pathsep.join(filter(None, [str(HERE / "no_network"), os.environ.get("PYTHONPATH", "")])),

@@ -42,9 +42,10 @@ def name_of(path: Path) -> str:
 
 
 def run(*command: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command's output, with these additions to the environment."""
+    """A command's output, with these additions to the environment; a surrounding `make test` does not show."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     return subprocess.run(
-        command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=cwd, env=inherited | environment, capture_output=True, text=True, timeout=300, check=False
     )
 
 
@@ -87,6 +88,14 @@ def test_everything_that_is_needed_on_a_python_version_is_pinned(version: str) -
             chosen = [environment | {"extra": extra} for extra in {"", *requirement.extras}]
             if needed.marker is None or any(needed.marker.evaluate(each) for each in chosen):
                 waiting.append(needed)
+
+
+@pytest.mark.parametrize("version", PYTHONS)
+def test_every_pinned_package_admits_the_first_release_of_a_python_version(version: str) -> None:
+    needs = {each.name: each.metadata["Requires-Python"] for each in metadata.distributions()}
+    pinned = {name: needed for name, needed in needs.items() if needed and canonicalize_name(name) in PINS}
+    assert pinned
+    assert [name for name, needed in pinned.items() if f"{version}.0" not in SpecifierSet(needed)] == []
 
 
 def test_the_tests_run_on_the_pinned_versions() -> None:

@@ -12,29 +12,9 @@ from course_lib import hub, tiers
 from course_lib.errors import CourseError
 from course_lib.hardware import Hardware
 from course_lib.tiers import TIERS
+from machines import CPU, gpu
 
 PACKAGE = Path(tiers.__file__).parent
-CPU = Hardware(
-    device="cpu",
-    device_name="a processor",
-    capability=None,
-    precision="no",
-    cpu="a processor",
-    cpu_flags=frozenset(),
-    cores=2,
-    threads=2,
-    ram_total=16 * 2**30,
-    ram_free=12 * 2**30,
-    gpu_total=None,
-    gpu_free=None,
-    disk_free=50 * 2**30,
-    python="3.12.3",
-    torch="2.13.0",
-)
-
-
-def gpu(capability: tuple[int, int], total: float) -> Hardware:
-    return dataclasses.replace(CPU, device="cuda", capability=capability, gpu_total=int(total), gpu_free=int(total))
 
 
 @pytest.mark.parametrize(

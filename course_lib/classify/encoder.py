@@ -50,9 +50,10 @@ class Encoder:
         if not 0 <= start <= stop <= self.depth:
             raise ValueError(f"blocks {start} to {stop} of an encoder with {self.depth}")
         path, blocks = find_blocks(self.model)
-        kept = set(map(id, blocks[start:stop].parameters())) | ({id(p) for p in self.model.embeddings.parameters()} if start == 0 else set())
-        memo = {id(p): p for p in self.model.parameters() if id(p) not in kept}  # what the span drops is not copied
-        part = copy.deepcopy(self.model, memo)
+        kept = [*blocks[start:stop], *([self.model.embeddings] if start == 0 else [])]
+        needed = {id(p) for module in kept for p in module.parameters()}
+        # What the span drops is not copied: deepcopy takes an object that its memo knows as it is.
+        part = copy.deepcopy(self.model, {id(p): p for p in self.model.parameters() if id(p) not in needed})
         parent = part.get_submodule(path.rpartition(".")[0]) if "." in path else part
         setattr(parent, path.rpartition(".")[2], nn.ModuleList(list(part.get_submodule(path))[start:stop]))
         part.config.num_hidden_layers = stop - start

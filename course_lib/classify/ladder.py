@@ -58,17 +58,18 @@ def climb(
     names: list[str] | None = None,
     out: Path | None = None,
     on_result: Callable[[RungResult], None] | None = None,
+    done: Sequence[RungResult] = (),
 ) -> list[RungResult]:
     """Run the rungs with these names (all without) and return their results in the ladder's order.
 
-    With ``out`` every finished rung is kept there as ``rungs/NAME.json``, a rung in training saves checkpoints, and
+    ``done`` are results of rungs further down, with the last of which the first new one is compared. With ``out`` every finished rung is kept there as ``rungs/NAME.json``, a rung in training saves checkpoints, and
     a second call continues; ``out/model`` holds the best model so far. Raises CourseError when ``out`` belongs to
     another task.
     """
     store = _Store(out, task) if out else None
     results: list[RungResult] = []
     for rung in select(task.encoder.depth, names):
-        below = results[-1] if results else None
+        below = [*done, *results][-1] if done or results else None
         result = store.load(rung, task, below) if store else None
         if result is None:
             result, outcome = _run(rung, task, below, store.checkpoints(rung) if store else None)

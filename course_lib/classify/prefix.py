@@ -90,11 +90,11 @@ class PrefixCache:
 
     def _through(self, level: int, rows: list[Tensor]) -> list[Tensor]:
         """All texts through block ``level`` (counted from 1)."""
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = hardware.device()
         block = self.encoder.span(level - 1, level).eval().to(device)
         order = np.argsort([len(row) for row in rows], kind="stable")
         out: list[Tensor] = list(rows)
-        with torch.inference_mode(False), torch.no_grad(), hardware.autocast(self.precision, device):
+        with torch.no_grad(), hardware.autocast(self.precision, device):
             for start in range(0, len(order), self.batch_size):
                 chosen = order[start : start + self.batch_size]
                 inputs, mask = pad([rows[i] for i in chosen])

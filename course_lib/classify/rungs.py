@@ -145,7 +145,7 @@ def features_svm(task: Task, saves: Path | None) -> Outcome:
 
 
 def _on_features(task: Task, svm: bool) -> Outcome:
-    train_x, test_x = _features(task)
+    train_x, test_x = features(task)
     weights, bias = _linear(train_x.numpy(), task, svm)
     linear = Head(task.encoder.width, task.classes)
     linear[0].weight.data, linear[0].bias.data = torch.from_numpy(weights).float(), torch.from_numpy(bias).float()
@@ -158,7 +158,7 @@ def _on_features(task: Task, svm: bool) -> Outcome:
 def head(task: Task, saves: Path | None) -> Outcome:
     """A head with a hidden layer on the frozen encoder's features: fine-tuning I."""
     config = task.config
-    train_x, test_x = _features(task)
+    train_x, test_x = features(task)
     model = _new_head(task)
     settings = _settings(task, saves, "head", epochs=config.head_epochs, learning_rate=config.head_rate)
     rows = Batches(
@@ -174,7 +174,7 @@ def _stack(items: list[tuple[Tensor, int]]) -> dict[str, Tensor]:
     return {"inputs": torch.stack([x for x, _ in items]), "labels": torch.tensor([y for _, y in items])}
 
 
-def _features(task: Task) -> tuple[Tensor, Tensor]:
+def features(task: Task) -> tuple[Tensor, Tensor]:
     """Pooled features (N, d) of the training and the test texts."""
     depth = task.encoder.depth
     states = task.states(depth)
@@ -212,7 +212,7 @@ def layerwise(task: Task, saves: Path | None) -> Outcome:
     """Every weight, each block slower than the one above it (Howard and Ruder 2018, discriminative fine-tuning)."""
     span = task.encoder.span(0).requires_grad_(True)
     blocks = list(find_blocks(span.model)[1])
-    rate, decay = task.config.learning_rate, task.config.layer_decay
+    rate, decay = task.learning_rate, task.config.layer_decay
     groups = [
         {"params": list(block.parameters()), "lr": rate * decay**depth} for depth, block in enumerate(reversed(blocks))
     ]
@@ -259,9 +259,9 @@ def _tune(
     states = task.states(level)
     train_rows, test_rows = states if states is not None else (task.ids[:split], task.ids[split:])
     model = Classifier(span, _new_head(task))
-    groups = groups or [{"params": [p for p in span.parameters() if p.requires_grad], "lr": config.learning_rate}]
+    groups = groups or [{"params": [p for p in span.parameters() if p.requires_grad], "lr": task.learning_rate}]
     groups.append({"params": list(model.head.parameters()), "lr": config.head_rate})
-    settings = _settings(task, saves, name, epochs=config.epochs, learning_rate=config.learning_rate)
+    settings = _settings(task, saves, name, epochs=config.epochs, learning_rate=task.learning_rate)
     batches = task.batches(train_rows, task.train.labels)
     history = train.fit(model, batches, cross_entropy, settings, groups=groups)
     return Outcome(_scores(model, task, test_rows), _trainable(model), model, level, history)
@@ -290,7 +290,7 @@ def _settings(task: Task, saves: Path | None, title: str, epochs: int, learning_
 
 def _scores(model: nn.Module, task: Task, rows: list[Tensor]) -> np.ndarray:
     """Outputs (N, ...) of a model for padded batches of similar length, in the order of ``rows``."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = hardware.device()
     model = model.to(device).eval()
     out: list[np.ndarray] = [np.empty(0)] * len(rows)
     with torch.no_grad(), hardware.autocast(task.precision, device):
@@ -309,7 +309,7 @@ def _linear(features: Any, task: Task, svm: bool) -> tuple[np.ndarray, np.ndarra
 
     labels = np.asarray(task.train.labels)
     seed = task.config.seed
-    model = LinearSVC(random_state=seed, dual="auto") if svm else LogisticRegression(max_iter=2000, random_state=seed)
+    model = LinearSVC(random_state=seed, dual=False) if svm else LogisticRegression(max_iter=2000, random_state=seed)
     folds = min(3, int(np.bincount(labels).min()))
     if folds > 1:
         shuffled = StratifiedKFold(folds, shuffle=True, random_state=seed)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from course_lib.tiers import Tier
 
 CACHE_SHARE = 0.25  # of the free memory
+RATE_TIMES_WIDTH = 0.04
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class LadderConfig:
 
     batch_size: int = 16
     epochs: int = 3
-    learning_rate: float = 1e-4  # pretrained weights
+    learning_rate: float | None = None  # of pretrained weights; None: 0.04 / width, 1e-4 for 384 and 5e-5 for 768
     head_rate: float = 1e-3  # new weights: they start from noise
     head_epochs: int = 30
     head_hidden: int = 128
@@ -68,6 +69,11 @@ class Task:
     def classes(self) -> int:
         """How many classes there are."""
         return len(self.train.classes)
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the pretrained weights: wider encoders want smaller steps."""
+        return self.config.learning_rate or RATE_TIMES_WIDTH / self.encoder.width
 
     @cached_property
     def precision(self) -> str:

@@ -10,3 +10,6 @@ from course_lib.cli import ladder, machine, notebooks  # noqa: F401  (each regis
 from course_lib.cli.app import app, main
 
 __all__ = ["app", "main"]
+
+ORDER = ("doctor", "run", "ladder", "predict", "claims", "build", "style")  # as the help lists them
+app.registered_commands.sort(key=lambda entry: ORDER.index(entry.callback.__name__ if entry.callback else ""))

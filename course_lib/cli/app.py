@@ -24,7 +24,8 @@ AUTHORS = "For authors of lessons"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")]
 TierName = Annotated[
-    str | None, typer.Option("--tier", help="smoke, cpu, t4 or gpu; without it, what suits this machine.", show_default=False)
+    str | None,
+    typer.Option("--tier", help="smoke, cpu, t4 or gpu; without it, what suits this machine.", show_default=False),
 ]
 Names = Annotated[
     list[str] | None, typer.Argument(help="Lessons, for example 03; without names all of them.", show_default=False)
@@ -43,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Typer carries its own copy of Click; how a usage error of it looks is all that is public.
         if not hasattr(error, "format_message"):
             raise
-        sentence = " ".join(error.format_message().split())
+        sentence = " ".join(error.format_message().split()).rstrip(".")
         where = getattr(getattr(error, "ctx", None), "command_path", "course")
-        return say(f"error: {sentence} See: {where} --help", 2) if sentence else 2
+        return say(f"error: {sentence}; see {where} --help.", 2) if sentence else 2
     return code if isinstance(code, int) else 0
 
 
@@ -76,7 +77,9 @@ def say(sentence: str, code: int) -> int:
 
 
 @app.callback(invoke_without_command=True)
-def top(version: Annotated[bool, typer.Option("--version", help="Print the course's version and stop.")] = False) -> None:
+def top(
+    version: Annotated[bool, typer.Option("--version", help="Print the course's version and stop.")] = False,
+) -> None:
     """Adapting language models on the hardware you have: run the lessons, or use what they teach on your own data."""
     if version:
         from course_lib import __version__

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,29 +29,31 @@ def option(help: str, **more: Any) -> Any:
 
 @command("course ladder --data mine.csv --text review --label rating --rungs tfidf,head --out build/mine")
 def ladder(
-    data: Annotated[str | None, option("CSV, JSONL or parquet file, or a data set's name; by default the tier's.")] = None,
+    data: Annotated[
+        str | None, option("CSV, JSONL or parquet file, or a data set's name; by default the tier's.")
+    ] = None,
     text: Annotated[str | None, option("The column with the texts.")] = None,
     label: Annotated[str | None, option("The column with the classes.")] = None,
     encoder: Annotated[str | None, option("minilm, distilbert, a folder or a hub id; by default the tier's.")] = None,
     rungs: Annotated[str | None, option("Only these rungs, separated by commas, for example tfidf,head,lora.")] = None,
     max_train: Annotated[int | None, option("At most this many training records.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Decides the split, the samples and every new weight.", min=0)] = 0,
-    out: Annotated[Path | None, option("Where results and the best model go; the same command continues there.")] = None,
+    out: Annotated[
+        Path | None, option("Where results and the best model go; the same command continues there.")
+    ] = None,
     tier: TierName = None,
     as_json: AsJson = False,
 ) -> int:
     """Climb the ladder of classifiers: from the most frequent class to fine-tuning, each with its accuracy and cost."""
     from course_lib import tiers
 
-    if data is not None and Path(data).suffix and not (text and label):
-        raise CourseError("A file of your own needs --text and --label, the names of its columns.")
     size = tiers.named(tier) if tier else tiers.current()
-    settings = [data or size.sentiment, text, label, encoder or size.encoder, max_train, seed, size.name]
-    folder = out or default_folder(settings)
-    split = _records(size, settings)
+    wanted = Wanted(data or size.sentiment, text, label, encoder or size.encoder, max_train, seed, size.name)
+    folder = out or wanted.folder
+    split = _records(size, wanted)
     _announce(split)
     try:
-        results = _climb(_task(size, split, encoder or size.encoder, seed), rungs, folder)
+        results = _climb(_task(size, split, wanted), rungs, folder)
     except KeyboardInterrupt:
         finished = len(list((folder / "rungs").glob("*.json")))
         kept = f"{finished} finished rung{'s' * (finished != 1)} saved in {folder}"
@@ -63,25 +66,37 @@ def ladder(
     return 0
 
 
-def default_folder(settings: list[Any]) -> Path:
-    """A folder that the same settings find again and other settings do not disturb."""
-    digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]
-    return Path("build") / "ladder" / f"{Path(str(settings[0])).stem}-{digest}"
+@dataclass(frozen=True)
+class Wanted:
+    """What a climb is about: two command lines that agree on it share a folder."""
+
+    data: str
+    text: str | None
+    label: str | None
+    encoder: str
+    max_train: int | None
+    seed: int
+    tier: str
+
+    @property
+    def folder(self) -> Path:
+        """Where results go unless told otherwise."""
+        digest = hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:8]
+        return Path("build") / "ladder" / f"{Path(self.data).stem}-{digest}"
 
 
-def _records(size: Tier, settings: list[Any]) -> Split:
+def _records(size: Tier, wanted: Wanted) -> Split:
     """The records: a named data set as large as the tier wants it, one's own file whole unless told otherwise."""
-    from course_lib import records
+    from course_lib import hub, records
 
-    data, text, label, _, max_train, seed, _ = settings
-    named = data == size.sentiment
+    named = wanted.data in hub.DATA
     return records.load(
-        data,
-        text,
-        label,
-        train_size=max_train or (size.train_size if named else None),
+        wanted.data,
+        wanted.text,
+        wanted.label,
+        train_size=wanted.max_train or (size.train_size if named else None),
         test_size=size.test_size if named else None,
-        seed=seed,
+        seed=wanted.seed,
     )
 
 
@@ -90,15 +105,18 @@ def _announce(split: Split) -> None:
     copies = split.exact + split.near
     say(f"{split.train.name}: {len(split.train)} training records ({classes}), {len(split.test)} test records", 0)
     if copies:
-        say(f"{split.exact} exact and {split.near} near copies of test records were left out of the training records", 0)
+        say(
+            f"{split.exact} exact and {split.near} near copies of test records were left out of the training records", 0
+        )
 
 
-def _task(size: Tier, split: Split, encoder: str, seed: int) -> Task:
+def _task(size: Tier, split: Split, wanted: Wanted) -> Task:
     from course_lib import hardware
     from course_lib.classify import Encoder, LadderConfig, Task
 
     hardware.use_threads()
-    return Task(split.train, split.test, Encoder.load(encoder, size.max_length), LadderConfig.for_tier(size, seed=seed))
+    encoder = Encoder.load(wanted.encoder, size.max_length)
+    return Task(split.train, split.test, encoder, LadderConfig.for_tier(size, seed=wanted.seed))
 
 
 def _climb(task: Task, rungs: str | None, folder: Path) -> list[RungResult]:
@@ -124,7 +142,9 @@ def _climb(task: Task, rungs: str | None, folder: Path) -> list[RungResult]:
     except OSError as error:
         if error.errno is None:
             raise
-        raise CourseError(f"The ladder could not go on: {os.strerror(error.errno)} ({error.filename or folder}).") from error
+        raise CourseError(
+            f"The ladder could not go on: {os.strerror(error.errno)} ({error.filename or folder})."
+        ) from error
 
 
 def _summary(split: Split, results: list[RungResult], folder: Path) -> dict[str, Any]:
@@ -144,7 +164,9 @@ def _summary(split: Split, results: list[RungResult], folder: Path) -> dict[str,
 
 @command('course predict --model build/mine/model "It broke on the second day."')
 def predict(
-    texts: Annotated[list[str], typer.Argument(help="Texts to classify; - reads one text per line from standard input.")],
+    texts: Annotated[
+        list[str], typer.Argument(help="Texts to classify; - reads one text per line from standard input.")
+    ],
     model: Annotated[Path, option("The folder of a model, as `course ladder` leaves it.")],
     as_json: AsJson = False,
 ) -> int:

@@ -25,8 +25,12 @@ def doctor(as_json: AsJson = False) -> int:
 
 @command("course claims --lesson 03 --check")
 def claims(
-    lesson: Annotated[str | None, typer.Option(help="Only the claims of this lesson, for example 03.", show_default=False)] = None,
-    check: Annotated[bool, typer.Option("--check", help="Compute every figure anew; fails where a verdict does not hold.")] = False,
+    lesson: Annotated[
+        str | None, typer.Option(help="Only the claims of this lesson, for example 03.", show_default=False)
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compute every figure anew; fails where a verdict does not hold.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Print the ledger of claims: what talks say about adapting models, and what was measured here."""

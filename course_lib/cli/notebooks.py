@@ -39,7 +39,9 @@ def run(
 def build(
     names: Names = None,
     instructor: Annotated[bool, typer.Option("--instructor", help="With solutions, remarks and slides.")] = False,
-    execute: Annotated[bool, typer.Option(help="Execute the cells; without, outputs stay where the code is the same.")] = True,
+    execute: Annotated[
+        bool, typer.Option(help="Execute the cells; without, outputs stay where the code is the same.")
+    ] = True,
     tier: Annotated[str, typer.Option(help="The tier whose outputs are kept.")] = "cpu",
     out: Annotated[Path, typer.Option(help="Where the instructor's notebooks go.")] = Path("build/instructor"),
 ) -> int:
@@ -49,8 +51,14 @@ def build(
 
     try:
         with show.lesson_progress() as on_cell:
-            settings = {"execute": execute, "instructor": instructor, "tier": choose_tier(tier), "out": out}
-            written = works.build(names or (), on_cell=on_cell, **settings)
+            written = works.build(
+                names or (),
+                execute=execute,
+                instructor=instructor,
+                tier=choose_tier(tier),
+                out=out,
+                on_cell=on_cell,
+            )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Interrupted; the lesson in progress was not written.") from None
     for path in written:
@@ -60,7 +68,7 @@ def build(
 
 @command("course style 03", AUTHORS)
 def style(names: Names = None, as_json: AsJson = False) -> int:
-    """Report how lessons read: lengths of cells, words per line of code, plots, exercises; fails on what is forbidden."""
+    """Report how lessons read (lengths of cells, prose per line of code, plots); fail on what is forbidden."""
     from course_lib import lessons
     from course_lib.lessons import build as works
     from course_lib.lessons.style import report

@@ -52,7 +52,13 @@ def lesson_progress() -> Iterator[OnCell]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     screen = console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("cell"), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("cell"),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     bars: dict[str, Any] = {}
     with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
 
@@ -77,7 +83,9 @@ def lesson_failures(runs: Sequence[LessonRun]) -> None:
     screen = console(stderr=True)
     for run in runs:
         if run.failure:
-            screen.print(f"\n{run.lesson}, cell {run.failure.cell}: {run.failure.error}", style="bold red", markup=False)
+            screen.print(
+                f"\n{run.lesson}, cell {run.failure.cell}: {run.failure.error}", style="bold red", markup=False
+            )
             screen.print("\n".join(f"    {line}" for line in run.failure.source.splitlines()), markup=False)
             screen.print(f"\nThe executed notebook with the whole error: {run.notebook}", markup=False)
 

@@ -8,7 +8,7 @@ measured or read, and comes with a command or a setting that ends it.
 out: what only a long run would show, such as a GPU that grows too hot.
 """
 
-from course_lib.doctor.report import examine, render, report
+from course_lib.doctor.findings import examine, render, report
 from course_lib.doctor.surroundings import Surroundings, installed, requirements
 from course_lib.doctor.traps import TORCHAO, TRAPS, Trap, look
 

@@ -36,14 +36,14 @@ def requirements() -> list[str]:
 
 
 def kernel_python() -> str | None:
-    """The interpreter of Jupyter's kernel "python3"; None without Jupyter or without that kernel."""
+    """The interpreter of Jupyter's kernel "python3"; None without Jupyter or without such a kernel in one piece."""
     try:
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     except ModuleNotFoundError:
         return None
     try:
         command = KernelSpecManager().get_kernel_spec("python3").argv
-    except NoSuchKernel:
+    except (NoSuchKernel, OSError, ValueError):
         return None
     # Where a kernel only says "python", Jupyter puts its own interpreter.
     plain = {"python", "python{}".format(*sys.version_info), "python{}.{}".format(*sys.version_info)}

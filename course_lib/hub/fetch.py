@@ -124,7 +124,7 @@ def download(repository: Repository, commit: str, name: str, size: int, blob: Pa
     part = partial(blob)
     lock = Path(constants.HF_HUB_CACHE) / ".locks" / blob.parent.parent.name / f"{blob.name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    if True:
+    with FileLock(lock):
         if blob.exists():  # another process was quicker
             return
         if (size_of(part) or 0) > size:

@@ -40,7 +40,7 @@ def assemble(lesson: Lesson, *, instructor: bool = False) -> Any:
 
     address = catalog.repository(lesson.root)
     seen: Counter[str] = Counter()
-    cells = []
+    cells: list[Any] = []
     for cell in source.read(lesson.source):
         if "instructor" in cell.tags and not instructor:
             continue
@@ -54,7 +54,7 @@ def assemble(lesson: Lesson, *, instructor: bool = False) -> Any:
             text = f"{button}\n\n{text}"
         seen[text] += 1
         new = v4.new_code_cell if cell.kind == "code" else v4.new_markdown_cell
-        metadata = {"slideshow": {"slide_type": _slide_type(cell)}} if instructor else {}
+        metadata: dict[str, Any] = {"slideshow": {"slide_type": _slide_type(cell)}} if instructor else {}
         if tags := sorted(cell.tags.intersection(("solution", "instructor", "setup"))):
             metadata["tags"] = ["exercise" if tag == "solution" and not instructor else tag for tag in tags]
         cells.append(new(text, id=_id(cell.kind, text, seen[text]), metadata=metadata))

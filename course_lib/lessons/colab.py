@@ -36,7 +36,8 @@ def where() -> str:
     """One line: tier, device, dtype and free memory."""
     machine, tier = hardware.detect(), tiers.current()
     free, kind = (machine.gpu_free, "GPU memory") if machine.gpu_free else (machine.ram_free, "memory")
-    return f"tier {tier.name} | {machine.device}: {machine.device_name} | {machine.dtype} | {hardware.gib(free)} of {kind} free"
+    device = f"{machine.device}: {machine.device_name}"
+    return f"tier {tier.name} | {device} | {machine.dtype} | {hardware.gib(free)} of {kind} free"
 
 
 def complete() -> None:

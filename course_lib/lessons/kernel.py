@@ -52,8 +52,8 @@ def execute(
 ) -> Execution:
     """Run all cells of ``notebook``, in place, as "Run all" does: the first error stops it.
 
-    ``env`` is added to the kernel's environment; ``timeout`` limits each cell, in seconds. Raises KeyboardInterrupt when
-    it is interrupted, after cleaning up.
+    ``env`` is added to the kernel's environment; ``timeout`` limits each cell, in seconds. Raises KeyboardInterrupt
+    when it is interrupted, after cleaning up.
     """
     with tempfile.TemporaryDirectory(prefix="course-kernel-") as folder:
         try:
@@ -96,7 +96,9 @@ async def _execute(
             except DeadKernelError:
                 if _cancelled():  # nbclient takes a cancelled wait for a dead kernel
                     raise asyncio.CancelledError from None
-                failure = Failure(index + 1, cell.source, "DeadKernelError: the kernel died, perhaps out of memory", _log(folder))
+                failure = Failure(
+                    index + 1, cell.source, "DeadKernelError: the kernel died, perhaps out of memory", _log(folder)
+                )
             seconds[index] = time.perf_counter() - began
             if first_picture is None and _has_picture(cell):
                 first_picture = time.perf_counter() - started

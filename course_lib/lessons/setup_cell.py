@@ -46,5 +46,7 @@ def badge(repository: str | None, notebook: str) -> str | None:
     if not repository or not repository.startswith(prefix):
         return None
     image = "https://colab.research.google.com/assets/colab-badge.svg"
-    target = f"https://colab.research.google.com/github/{repository.removeprefix(prefix)}/blob/main/notebooks/{notebook}"
+    target = (
+        f"https://colab.research.google.com/github/{repository.removeprefix(prefix)}/blob/main/notebooks/{notebook}"
+    )
     return f"[![Open in Colab]({image})]({target})"

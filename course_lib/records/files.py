@@ -110,8 +110,8 @@ def _check_memory(path: Path, ram_free: int | None) -> None:
         _, ram_free = memory()
     if needed > ram_free:
         raise CourseError(
-            f"{path.name} needs about {needed / 2**30:.1f} GiB of memory, but {ram_free / 2**30:.1f} GiB are free: close "
-            "other programs or cut the file into parts."
+            f"{path.name} needs about {needed / 2**30:.1f} GiB of memory, but {ram_free / 2**30:.1f} GiB are free: "
+            "close other programs or cut the file into parts."
         )
 
 

@@ -49,12 +49,14 @@ def read(
     texts: list[str] = []
     found: list[str] = []
     for table in tables:
-        labels = _labels(table)
+        labels = [label_of(value) for value in table.labels]
         keep = [k for k in range(len(labels)) if not names or labels[k] in names]
         _check_texts(table, keep)
         _check_labels(table, labels, keep, names, classes)
         texts += [str(table.texts[k]) for k in keep]
         found += [names.get(str(labels[k]), str(labels[k])) for k in keep]
+    if not found:
+        raise CourseError(_unknown(tables, names))
     order = tuple(classes) if classes is not None else _classes(tables, found, names)
     position = {value: k for k, value in enumerate(order)}
     return Records(tuple(texts), tuple(position[value] for value in found), order, name or paths[0].stem)
@@ -71,10 +73,6 @@ def label_of(value: Any) -> str | None:
     word = str(value).strip()
     whole = _WHOLE.fullmatch(word)
     return (whole[1] if whole else word) or None
-
-
-def _labels(table: Table) -> list[str | None]:
-    return [label_of(value) for value in table.labels]
 
 
 def _check_texts(table: Table, keep: Sequence[int]) -> None:
@@ -94,11 +92,6 @@ def _check_labels(
     names: Mapping[str, str],
     classes: Sequence[str] | None,
 ) -> None:
-    if not keep:
-        seen = ", ".join(sorted({str(value) for value in labels})[:8])
-        raise CourseError(
-            f"{table.file.name}, column {table.label!r} has none of the labels {', '.join(names)}, only {seen}: check the column."
-        )
     missing = [k for k in keep if labels[k] is None]
     if missing:
         raise table.fault(
@@ -114,6 +107,13 @@ def _check_labels(
             )
 
 
+def _unknown(tables: Sequence[Table], names: Mapping[str, str]) -> str:
+    seen = sorted({str(label_of(value)) for table in tables for value in table.labels})
+    shown = ", ".join(seen[:8]) + (", ..." if len(seen) > 8 else "")
+    where = f"{tables[0].file.name}, column {tables[0].label!r}"
+    return f"{where} has none of the labels {', '.join(names)}, only {shown}: check the column."
+
+
 def _classes(tables: Sequence[Table], found: Sequence[str], names: Mapping[str, str]) -> tuple[str, ...]:
     """The classes in their order, checked for being classes at all."""
     counts = Counter(found)
@@ -122,8 +122,8 @@ def _classes(tables: Sequence[Table], found: Sequence[str], names: Mapping[str, 
         raise CourseError(f"{where} has only the class {found[0]!r}: a classifier needs at least two.")
     if len(counts) > MANY and len(counts) * PER_CLASS > len(found):
         raise CourseError(
-            f"{where} has {len(counts)} different labels in {len(found)} rows, like an id or free text: name the column "
-            "with the classes."
+            f"{where} has {len(counts)} different labels in {len(found)} rows, like an id or free text: "
+            "name the column with the classes."
         )
     if names:
         return tuple(value for value in dict.fromkeys(names.values()) if counts[value])

@@ -37,8 +37,8 @@ def split(records: Records, test: float = 0.25, seed: int = 0, near: float = 0.7
         if count == 0 and records.counts()[name] > 0:
             whole = records.counts()[name]
             raise CourseError(
-                f"{records.name}: class {name!r} has only {whole} record{'s' * (whole != 1)}, too few for both training and "
-                "test: add records, merge it with another class or remove it."
+                f"{records.name}: class {name!r} has only {whole} record{'s' * (whole != 1)}, too few for both "
+                "training and test: add records, merge it with another class or remove it."
             )
     return without_copies(kept, held_out, near)
 

@@ -150,3 +150,24 @@ def key(ax: Any, handles: list[Any], heads: set[str]) -> None:
     shown = ax.legend(handles=handles, fontsize=9, handlelength=0.9, handletextpad=0.5, labelspacing=0.45, **place)
     for text in shown.get_texts():
         text.set_fontweight("bold" if text.get_text() in heads else "normal")
+
+
+def axis(ax: Any, name: str, log: bool, ticks: Any) -> None:
+    """A logarithmic axis with plain numbers, and ticks where they are wanted."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
+    axis = ax.xaxis if name == "x" else ax.yaxis
+    if log:
+        ax.set_xscale("log") if name == "x" else ax.set_yscale("log")
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+        axis.set_minor_formatter(NullFormatter())
+    if ticks is not None:
+        axis.set_ticks(list(ticks))
+        axis.set_minor_locator(NullLocator())
+
+
+def lighter(colour: str) -> tuple[float, ...]:
+    """The colour mixed with some white: opaque, so that grid lines do not shine through."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(0.78 * part + 0.22 for part in to_rgb(colour))

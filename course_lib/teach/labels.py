@@ -27,7 +27,10 @@ def at_line_ends(ax: Any, ends: list[tuple[str, float, dict[str, Any]]]) -> None
     from matplotlib.offsetbox import AnnotationBbox, DrawingArea, HPacker, TextArea
 
     ax.figure.draw_without_rendering()
-    ends = sorted((("\n".join(textwrap.wrap(name, 20, break_on_hyphens=False)), y, look) for name, y, look in ends), key=lambda end: end[1])
+    ends = sorted(
+        (("\n".join(textwrap.wrap(name, 20, break_on_hyphens=False)), y, look) for name, y, look in ends),
+        key=lambda end: end[1],
+    )
     heights = [_size(ax, name)[1] + 2 * GAP for name, _, _ in ends]
     left, bottom, top = ax.get_xlim()[0], ax.bbox.y0, ax.bbox.y1
     wanted = [float(ax.transData.transform((left, y))[1]) for _, y, _ in ends]

@@ -99,7 +99,7 @@ def scatter_cost(
     x, y = column([p.x for p in points], "x"), scale * column([p.y for p in points], "y")
     _positive(x, xlog, "x")
     with figure.axes(height, title, xlabel, ylabel) as ax:
-        _axis(ax, "x", xlog, None)
+        figure.axis(ax, "x", xlog, None)
         ax.margins(x=0.14, y=0.16)
         for i, group in enumerate(groups):
             rows = [j for j, point in enumerate(points) if point.group == group]
@@ -229,8 +229,8 @@ def _lines(
         _positive(one.x, look.get("xlog", False), "x")
         _positive(one.y if one.low is None else one.low, look.get("ylog", False), "y")
     with figure.axes(height, title, xlabel, ylabel) as ax:
-        _axis(ax, "x", look.get("xlog", False), look.get("xticks"))
-        _axis(ax, "y", look.get("ylog", False), None)
+        figure.axis(ax, "x", look.get("xlog", False), look.get("xticks"))
+        figure.axis(ax, "y", look.get("ylog", False), None)
         ends = [(name, scale * float(y), REFERENCE) for name, y in references.items()]
         for i, one in enumerate(curves):
             if one.low is not None and one.high is not None:
@@ -247,20 +247,6 @@ def _lines(
         if len(ends) > 1:
             labels.at_line_ends(ax, ends)
         return figure.finish(ax, "Line chart", summary or summaries.of_line(curves, xlabel, percent), alt)
-
-
-def _axis(ax: Any, name: str, log: bool, ticks: Numbers | None) -> None:
-    """A logarithmic axis with plain numbers, and ticks where they are wanted."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
-
-    axis = ax.xaxis if name == "x" else ax.yaxis
-    if log:
-        ax.set_xscale("log") if name == "x" else ax.set_yscale("log")
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-        axis.set_minor_formatter(NullFormatter())
-    if ticks is not None:
-        axis.set_ticks(list(ticks))
-        axis.set_minor_locator(NullLocator())
 
 
 def _name_points(ax: Any, points: Sequence[Point], groups: list[str]) -> list[str]:
@@ -327,7 +313,13 @@ def _bar_row(
     ax: Any, at: np.ndarray, one: Curve, i: int, thick: float, scale: float, horizontal: bool, percent: bool
 ) -> None:
     """The bars of one series, their intervals and their values."""
-    look = {"facecolor": _lighter(COLOURS[i]), "edgecolor": "white", "hatch": HATCHES[i], "label": one.name, "lw": 0.8}
+    look = {
+        "facecolor": figure.lighter(COLOURS[i]),
+        "edgecolor": "white",
+        "hatch": HATCHES[i],
+        "label": one.name,
+        "lw": 0.8,
+    }
     ends, values = one.y, scale * one.y
     (ax.barh if horizontal else ax.bar)(at, values, thick * 0.94, **look)
     if one.low is not None and one.high is not None:
@@ -341,13 +333,6 @@ def _bar_row(
             xytext=(4, 0) if horizontal else (0, 3), textcoords="offset points", fontsize=9, color=INK,
             ha="left" if horizontal else "center", va="center" if horizontal else "bottom",
         )  # fmt: skip
-
-
-def _lighter(colour: str) -> tuple[float, ...]:
-    """The colour mixed with some white: opaque, so that grid lines do not shine through."""
-    from matplotlib.colors import to_rgb
-
-    return tuple(0.78 * part + 0.22 for part in to_rgb(colour))
 
 
 def _wrapped(text: str, width: int) -> str:

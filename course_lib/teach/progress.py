@@ -3,13 +3,14 @@
 The file is replaced in one step (written beside, flushed, renamed), so a crash leaves the old one or the new one. Each
 change reads the file again first, under a lock where the system has one, so two notebooks do not overwrite each other.
 A file that cannot be read is moved aside, never overwritten. And since keeping score must not stop a lesson, a folder
-that cannot be written to costs nothing but the memory: progress then lasts as long as the kernel, and the learner is told.
+that cannot be written to costs little: progress then lasts as long as the kernel, and the learner is told.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,9 +60,7 @@ class Progress:
             self.trouble = f"Progress is kept only until this kernel stops: {error.strerror or error} ({self.path})."
             return record
 
-    def _write(
-        self, everything: dict[str, Any], section: str, key: str, change: Callable[[Record], Record]
-    ) -> Record:
+    def _write(self, everything: dict[str, Any], section: str, key: str, change: Callable[[Record], Record]) -> Record:
         kept = everything.setdefault(section, {})
         known = kept.get(key)
         kept[key] = record = change(dict(known) if isinstance(known, dict) else {})
@@ -91,7 +90,7 @@ class Progress:
             content = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except ValueError:  # not JSON, or not text
+        except (ValueError, RecursionError):  # not JSON, or not text
             content = None
         if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
             self._set_aside()
@@ -129,3 +128,15 @@ def _lock(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def lesson_key(lesson: str | int) -> str:
+    """The two digits that name a lesson, from ``3``, ``"3"``, ``"03"`` or ``"03_classifier_ladder"``."""
+    digits = re.match(r"\d{1,2}(?!\d)", str(lesson))
+    return f"{int(digits[0]):02d}" if digits else str(lesson)
+
+
+def count(record: Record, key: str) -> int:
+    """A number of a record; 0 where it is missing or someone wrote something else there."""
+    value = record.get(key)
+    return value if isinstance(value, int) and value > 0 else 0

@@ -11,6 +11,7 @@ import html
 import os
 import re
 from dataclasses import dataclass
+from typing import Any
 
 COLOURS = {"plain": "#56606b", "right": "#009e73", "wrong": "#d55e00", "info": "#0072b2"}
 
@@ -53,6 +54,15 @@ def rich(text: str) -> str:
 def code(source: str) -> str:
     """Program text as HTML."""
     return f'<pre style="margin:.5em 0;padding:.5em;overflow-x:auto"><code>{html.escape(source)}</code></pre>'
+
+
+def bundle(text: str, markup: str, widget: Any = None) -> dict[str, Any]:
+    """What a cell shows: a widget where there is one, with HTML and text for pages and programs that cannot run it."""
+    data: dict[str, Any] = {"text/plain": text, "text/html": markup}
+    if widget is not None:
+        view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+        data["application/vnd.jupyter.widget-view+json"] = view
+    return data
 
 
 def widgets_work() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +18,23 @@ if TYPE_CHECKING:
 
 def examine(machine: Hardware, tier: Tier | None = None) -> list[Trap]:
     """Every known trap, found or not. The hub is asked only if the tier lacks something that it has to download."""
-    return look(Surroundings(machine, tier or tiers.current(machine)))
+    return look(here(machine, tier))
 
 
-def report() -> dict[str, Any]:
-    """This machine, its tier and the traps, as JSON would have them.
+def here(machine: Hardware, tier: Tier | None = None) -> Surroundings:
+    """What surrounds this process."""
+    return Surroundings(machine, tier or tiers.current(machine))
+
+
+def report(at: Surroundings | None = None) -> dict[str, Any]:
+    """A machine (by default this one), its tier and the traps, as JSON would have them.
 
     Keys: ``healthy`` (no serious trap), ``hardware``, ``summary`` (rows of name and value for people), ``tier``,
     ``tier_chosen_by`` ("COURSE_TIER" or "hardware") and ``traps``.
     """
-    machine = hardware.detect()
-    tier = tiers.current(machine)
-    traps = examine(machine, tier)
+    at = at or here(hardware.detect())
+    traps = look(at)
+    machine, tier = at.hardware, at.tier
     return {
         "healthy": not any(trap.found and trap.serious for trap in traps),
         "hardware": dataclasses.asdict(machine)
@@ -41,7 +45,7 @@ def report() -> dict[str, Any]:
         },
         "summary": [list(row) for row in hardware.describe(machine)],
         "tier": dataclasses.asdict(tier) | {"label_budgets": list(tier.label_budgets)},
-        "tier_chosen_by": "COURSE_TIER" if os.environ.get("COURSE_TIER", "").strip() else "hardware",
+        "tier_chosen_by": "COURSE_TIER" if at.environment.get("COURSE_TIER", "").strip() else "hardware",
         "traps": [dataclasses.asdict(trap) for trap in traps],
     }
 
@@ -61,7 +65,7 @@ def render(report: Mapping[str, Any], console: Console) -> None:
         console.print()
         word, style = ("Trap", "bold red") if trap["serious"] else ("Note", "bold yellow")
         console.print(Text.assemble((f"{word}: {trap['name']}. ", style), trap["what"]))
-        console.print(Text.assemble(("Fix: ", "bold"), trap["fix"]))
+        console.print(Text.assemble(("Fix: ", "bold"), trap["fix"]), soft_wrap=True)  # a command must copy as one line
     fine = ", ".join(trap["name"] for trap in report["traps"] if not trap["found"])
     console.print()
     console.print(Text(f"Looked for and not found: {fine}."))

@@ -1,0 +1,9 @@
+"""The exercises themselves, one a module: task, hints, solution, and the slips that the check recognises."""
+
+from __future__ import annotations
+
+# The modules of each lesson, in the order of its exercises.
+LESSONS = {
+    "00": ("words_to_tokens",),
+    "03": ("interval", "trainable", "cache_saving", "macro_f1", "choose_rung"),
+}
