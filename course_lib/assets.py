@@ -18,4 +18,6 @@ def asset(name: str) -> Path:
         path = folder / name
         if path.exists():
             return path
-    raise CourseError(f"The course's file {name!r} is missing from this installation; clone or install the course again.")
+    raise CourseError(
+        f"The course's file {name!r} is missing from this installation; clone or install the course again."
+    )

@@ -100,7 +100,7 @@ def test_every_format_gives_the_same_records(tmp_path, suffix):
     assert records.texts == tuple(text for text, _ in GOOD)
     assert records.classes == ("bad", "good")
     assert records.labels == (1, 0, 1, 0)
-    assert records.name == "mine"
+    assert records.name == f"mine{suffix}"
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -108,6 +108,14 @@ def test_odd_texts_and_labels_survive_every_format_unchanged(tmp_path, suffix):
     records = read(write(tmp_path, suffix, ODD))
     assert records.texts == tuple(text for text, _ in ODD)
     assert [records.classes[label] for label in records.labels] == [label for _, label in ODD]
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_random_texts_survive_every_format_unchanged(tmp_path, suffix):
+    draw = random.Random(7)
+    letters = "ab ,;|\t\"'\n\r\\#é漢😀"
+    rows = [("x" + "".join(draw.choices(letters, k=draw.randrange(12))), "xy"[k % 2]) for k in range(1000)]
+    assert read(write(tmp_path, suffix, rows)).texts == tuple(text for text, _ in rows)
 
 
 @pytest.mark.parametrize("header", [("class", "import"), ("the text", "Étiquette"), ("text.1", "0"), ("'a'", "None")])
@@ -288,6 +296,8 @@ def test_zero_bytes_are_found_with_their_line(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_bytes(b"text,label\nfine,good\nbr\0ken,bad\n")
     assert "mine.csv, line 3 holds binary data" in refusal(read, path)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0")
+    assert "mine.csv, line 1 holds binary data" in refusal(read, path)
 
 
 def test_a_file_larger_than_memory_is_refused_before_it_is_read(tmp_path):
@@ -682,7 +692,7 @@ def rows_of(n: int) -> list[tuple]:
 def test_a_file_of_your_own_is_split(tmp_path):
     parts = load(write(tmp_path, ".csv", rows_of(40), ("body", "stars")), "body", "stars")
     assert (len(parts.train), len(parts.test)) == (30, 10)
-    assert parts.train.name == "mine"
+    assert parts.train.name == "mine.csv"
 
 
 def test_a_given_test_file_is_used_as_it_is(tmp_path):
@@ -708,7 +718,7 @@ def test_sizes_sample_after_the_copies_are_dropped(tmp_path):
 
 def test_a_size_below_the_number_of_classes_is_refused(tmp_path):
     path = write(tmp_path, ".csv", rows_of(40))
-    assert "train_size is 1, but mine has 2 classes" in refusal(load, path, train_size=1)
+    assert "train_size is 1, but mine.csv has 2 classes" in refusal(load, path, train_size=1)
 
 
 def test_a_named_data_set_brings_its_columns_and_classes():
@@ -741,6 +751,7 @@ def test_a_folder_with_a_training_and_a_test_file_is_read(tmp_path):
 
 def test_an_unknown_name_is_refused():
     assert "no-such-data" in refusal(load, "no-such-data")
+    assert "one of reviews" in refusal(load, "")
 
 
 def test_importing_records_imports_nothing_heavy():

@@ -1,7 +1,7 @@
 """Lesson 03: a ladder of text classifiers, from the most frequent class to fine-tuning everything.
 
-    task = Task(train, test, Encoder.load("minilm"))
-    results = climb(task)
+task = Task(train, test, Encoder.load("minilm"))
+results = climb(task)
 """
 
 from course_lib.classify.encoder import Classifier, Encoder, Head, mean_pool

@@ -71,13 +71,15 @@ class Encoder:
             halves = self.span(middle)(self.span(0, middle)(ids, mask), mask)
         if whole.shape != halves.shape or not torch.allclose(whole, halves, atol=1e-4):
             raise CourseError(
-                f"The encoder {self.name or type(self.model).__name__} cannot be cut between its blocks; choose one that"
-                " is built like BERT, DistilBERT or RoBERTa."
+                f"The encoder {self.name or type(self.model).__name__} cannot be cut between its blocks; choose one"
+                " that is built like BERT, DistilBERT or RoBERTa."
             )
 
 
 class Span(nn.Module):
     """Some consecutive blocks: (B, T) ids or (B, T, d) states, and a mask (B, T), to states (B, T, d)."""
+
+    model: Any  # peft and transformers wrap it in types of their own
 
     def __init__(self, model: nn.Module, takes_states: bool) -> None:
         super().__init__()
@@ -92,17 +94,19 @@ class Span(nn.Module):
 class _Given(nn.Module):
     """In the place of the embeddings of a span that begins later: hands on the states it is given."""
 
-    def forward(self, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
+    def forward(
+        self, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None, *_: Any, **__: Any
+    ) -> Tensor:
         assert inputs_embeds is not None
         return inputs_embeds
 
 
-def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
+def find_blocks(model: Any) -> tuple[str, nn.ModuleList]:
     """The list of an encoder's blocks and where it stands, e.g. ``("encoder.layer", ...)``."""
+    depth = model.config.num_hidden_layers
     for path, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) == model.config.num_hidden_layers:
-            if hasattr(model, "embeddings"):
-                return path, module
+        if isinstance(module, nn.ModuleList) and len(module) == depth and hasattr(model, "embeddings"):
+            return path, module
     raise CourseError(
         f"{type(model).__name__} has no plain list of blocks after its embeddings; choose an encoder that is built like"
         " BERT, DistilBERT or RoBERTa."

@@ -62,9 +62,9 @@ def climb(
 ) -> list[RungResult]:
     """Run the rungs with these names (all without) and return their results in the ladder's order.
 
-    ``done`` are results of rungs further down, with the last of which the first new one is compared. With ``out`` every finished rung is kept there as ``rungs/NAME.json``, a rung in training saves checkpoints, and
-    a second call continues; ``out/model`` holds the best model so far. Raises CourseError when ``out`` belongs to
-    another task.
+    ``done`` are results of rungs further down; the first new one is compared with the last of them. With ``out`` every
+    finished rung is kept there as ``rungs/NAME.json``, a rung in training saves checkpoints, and a second call
+    continues; ``out/model`` holds the best model so far. Raises CourseError when ``out`` belongs to another task.
     """
     store = _Store(out, task) if out else None
     results: list[RungResult] = []

@@ -33,7 +33,7 @@ ABOUT, WEIGHTS, ENCODER = "classifier.json", "weights.safetensors", "encoder"
 
 @dataclass(frozen=True)
 class Prediction:
-    """A label and the share of belief it got: the softmax of the scores (for a support vector machine no probability)."""
+    """A label and its share of the scores' softmax, which for a support vector machine is no probability."""
 
     label: str
     probability: float
@@ -60,7 +60,7 @@ class Predictor:
 
 
 def save_predictor(folder: Path, outcome: Outcome, task: Task, result: RungResult) -> None:
-    """Write the trained thing of an outcome; an older model in ``folder`` is replaced only when the new one is whole."""
+    """Write what an outcome has trained; an older model in ``folder`` is replaced only when the new one is whole."""
     from safetensors.torch import save_file
 
     temporary = folder.with_name(folder.name + ".writing")
@@ -123,7 +123,7 @@ def _blocks_of(span: nn.Module) -> nn.ModuleList:
 
 
 def _hidden(head: nn.Module) -> int:
-    return head[0].out_features if isinstance(head, Head) and len(head) > 1 else 0  # type: ignore[union-attr,return-value]
+    return head[0].out_features if isinstance(head, Head) and len(head) > 1 else 0  # type: ignore[return-value]
 
 
 def load_predictor(folder: Path) -> Predictor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from course_lib import hardware, train
 from course_lib.batching import Batches, pad
-from course_lib.classify.encoder import Classifier, Encoder, Head, Span, find_blocks, mean_pool
+from course_lib.classify.encoder import Classifier, Head, Span, find_blocks, mean_pool
 from course_lib.classify.task import Task
 from course_lib.errors import CourseError
 from course_lib.train import History, TrainConfig
@@ -57,7 +58,7 @@ def rungs(depth: int) -> dict[str, Rung]:
     ]
     for n in range(1, depth + 1):
         title = f"last {n} blocks" if n > 1 else "last block"
-        found.append(Rung(f"last-{n}", title, lambda task, saves, n=n: last_blocks(task, saves, n)))
+        found.append(Rung(f"last-{n}", title, partial(last_blocks, n=n)))
     found += [
         Rung("all", "all layers (II)", all_layers),
         Rung("layerwise", "all layers, layer-wise rates", layerwise),
@@ -164,7 +165,9 @@ def head(task: Task, saves: Path | None) -> Outcome:
     rows = Batches(
         list(zip(train_x, task.train.labels, strict=True)), [1] * len(train_x), _stack, config.batch_size, config.seed
     )
-    history = train.fit(model, rows, lambda m, b: F.cross_entropy(m(b["inputs"]), b["labels"], reduction="sum"), settings)
+    history = train.fit(
+        model, rows, lambda m, b: F.cross_entropy(m(b["inputs"]), b["labels"], reduction="sum"), settings
+    )
     with torch.no_grad():
         scores = model.cpu()(test_x).float().numpy()
     return Outcome(scores, _trainable(model), Classifier(task.encoder.span(0), model), task.encoder.depth, history)
@@ -213,7 +216,7 @@ def layerwise(task: Task, saves: Path | None) -> Outcome:
     span = task.encoder.span(0).requires_grad_(True)
     blocks = list(find_blocks(span.model)[1])
     rate, decay = task.learning_rate, task.config.layer_decay
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": list(block.parameters()), "lr": rate * decay**depth} for depth, block in enumerate(reversed(blocks))
     ]
     placed = {id(p) for group in groups for p in group["params"]}
@@ -228,7 +231,7 @@ def lora(task: Task, saves: Path | None) -> Outcome:
 
     span = task.encoder.span(0)
     rank = task.config.lora_rank
-    settings = peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules=_query_and_value(span))
+    settings = peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules=query_and_value(span))
     torch.manual_seed(task.config.seed)
     span.model = peft.get_peft_model(span.model, settings)
     groups = [{"params": [p for p in span.parameters() if p.requires_grad], "lr": task.config.lora_rate}]
@@ -237,7 +240,7 @@ def lora(task: Task, saves: Path | None) -> Outcome:
     return outcome
 
 
-def _query_and_value(span: Span) -> list[str]:
+def query_and_value(span: Span) -> list[str]:
     """The names that this architecture gives to the query and value projections."""
     names = {path.rpartition(".")[2] for path, m in span.model.named_modules() if isinstance(m, nn.Linear)}
     found = [name for name in sorted(names) if re.search(r"^(q|v)(uery|alue)?(_(lin|proj))?$", name)]
@@ -254,7 +257,7 @@ def _tune(
     level: int,
     groups: list[dict[str, Any]] | None = None,
 ) -> Outcome:
-    """Train what is trainable in ``span`` together with a new head, from the cached states of ``level`` if it is not 0."""
+    """Train what is trainable in ``span`` and a new head, from the cached states of ``level`` if it is not 0."""
     config, split = task.config, len(task.train)
     states = task.states(level)
     train_rows, test_rows = states if states is not None else (task.ids[:split], task.ids[split:])
@@ -324,4 +327,3 @@ def _linear(features: Any, task: Task, svm: bool) -> tuple[np.ndarray, np.ndarra
 
 def _trainable(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
-

@@ -58,7 +58,9 @@ class Task:
     test: Records
     encoder: Encoder
     config: LadderConfig = LadderConfig()
-    _shared: tuple[PrefixCache, list[int]] | None = field(default=None, repr=False)  # the cache of a larger task, and our places in it
+    _shared: tuple[PrefixCache, list[int]] | None = field(
+        default=None, repr=False
+    )  # the cache of a larger task, and our places in it
 
     @cached_property
     def ids(self) -> list[Tensor]:

@@ -31,13 +31,13 @@ def print_json(content: Any) -> None:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> None:
-    """A table on standard output; the columns named in ``numbers`` are aligned to the right."""
+    """A table on standard output; the columns named in ``numbers`` are aligned to the right, the first never breaks."""
     from rich import box
     from rich.table import Table
 
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=place == 0)
     for row in rows:
         table.add_row(*row)
     console().print(table)
@@ -116,7 +116,7 @@ def ladder_table(results: Sequence[RungResult], title: str) -> None:
     columns = ("rung", "accuracy [95%]", "macro-F1 [95%]", "p", "trained weights", "CPU s", "wall s", "peak MB")
     rows = [
         [
-            result.title,
+            result.rung,
             f"{result.accuracy:.1%} [{result.accuracy_low * 100:.1f}, {result.accuracy_high * 100:.1f}]",
             f"{result.macro_f1:.1%} [{result.f1_low * 100:.1f}, {result.f1_high * 100:.1f}]",
             "-" if result.p_value is None else f"{result.p_value:.3f}",

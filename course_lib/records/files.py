@@ -130,17 +130,18 @@ def _parquet_bytes(path: Path) -> int:
 def _check_encoding(path: Path) -> None:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
+            where = f"{path.name}, line {number}"
             try:
                 line.decode("utf-8")
+                binary = b"\0" in line
             except UnicodeDecodeError as error:
-                raise CourseError(
-                    f"{path.name}, line {number} is not UTF-8 (byte 0x{line[error.start]:02x} at position "
-                    f'{error.start + 1}): save the file as UTF-8 (spreadsheets call it "CSV UTF-8").'
-                ) from None
-            if b"\0" in line:
-                raise CourseError(
-                    f"{path.name}, line {number} holds binary data (a zero byte): export the file as UTF-8 text."
-                )
+                binary = b"\0" in line + file.read(1024)  # a picture or a workbook, not a letter of an old encoding
+                if not binary:
+                    place = f"byte 0x{line[error.start]:02x} at position {error.start + 1}"
+                    fix = 'save the file as UTF-8 (spreadsheets call it "CSV UTF-8")'
+                    raise CourseError(f"{where} is not UTF-8 ({place}): {fix}.") from None
+            if binary:
+                raise CourseError(f"{where} holds binary data (zero bytes): export the file as text in UTF-8.")
 
 
 def check_columns(path: Path, columns: Sequence[str], *wanted: str) -> None:
@@ -156,7 +157,9 @@ def check_columns(path: Path, columns: Sequence[str], *wanted: str) -> None:
         close = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.5)
         shown = ", ".join(repr(column if len(column) <= 40 else column[:37] + "...") for column in columns[:12])
         shown += f" and {len(columns) - 12} more" if len(columns) > 12 else ""
-        hint = f"did you mean {folded[close[0]]!r}?" if close else "name one of these."
+        other = "name one of these, or give the columns names in the first line."
+        other = other if SUFFIXES[path.suffix.lower()] else "name one of these."
+        hint = f"did you mean {folded[close[0]]!r}?" if close else other
         raise CourseError(f"{path.name} has no column {name!r}, it has {shown}: {hint}")
 
 

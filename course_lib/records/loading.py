@@ -31,12 +31,14 @@ def load(
     """
     from course_lib import hub
 
+    if not str(name_or_path).strip():
+        raise CourseError(f"A data set needs a name: give the path of a file or one of {', '.join(hub.DATA)}.")
     if str(name_or_path) in hub.DATA or not _is_file(Path(name_or_path)):
         files = hub.data_files(str(name_or_path))
         sources, held_out = list(files.train), list(files.test)
         text, label, names, name = text or files.text, label or files.label, files.label_names, files.name
     else:
-        sources, held_out, names, name = [Path(name_or_path)], [], {}, Path(name_or_path).stem
+        sources, held_out, names, name = [Path(name_or_path)], [], {}, Path(name_or_path).name
         text, label = text or "text", label or "label"
     if test is not None:
         held_out = [Path(test)]

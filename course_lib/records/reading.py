@@ -59,7 +59,7 @@ def read(
         raise CourseError(_unknown(tables, names))
     order = tuple(classes) if classes is not None else _classes(tables, found, names)
     position = {value: k for k, value in enumerate(order)}
-    return Records(tuple(texts), tuple(position[value] for value in found), order, name or paths[0].stem)
+    return Records(tuple(texts), tuple(position[value] for value in found), order, name or paths[0].name)
 
 
 def label_of(value: Any) -> str | None:

@@ -34,6 +34,7 @@ HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "ooo")
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib
     "font.size": 10.5,
+    "text.parse_math": False,  # a class named "$5 to $10" is no formula
     "text.color": INK,
     "axes.edgecolor": GREY,
     "axes.labelcolor": INK,

@@ -89,7 +89,7 @@ def judge(
     if len(failures) == len(results):
         return failures[:1]
     for slip in slips:
-        if _slipped(slip, cases, results, same):
+        if _slipped(slip, cases, results, expected, same):
             return [slip.sentence, *failures[:1]]
     first = good.index(False)
     return [_difference(name, cases[first], results[first], expected[first], good), *_constant(results, same)]
@@ -193,22 +193,22 @@ def _try(function: Callable[..., Any], name: str, case: Case, read: Read) -> Any
         return Failed(f"{call} gives {described(result)}, which cannot be read: {raised(error)}.")
 
 
-def _slipped(slip: Slip, cases: Sequence[Case], results: list[Any], same: Same) -> bool:
-    """Whether the results are the slip's, wherever there are results; on two cases at least."""
-    compared = 0
-    for case, result in zip(cases, results, strict=True):
-        if isinstance(result, Failed) and result.error is None:
-            return False
+def _slipped(slip: Slip, cases: Sequence[Case], results: list[Any], expected: list[Any], same: Same) -> bool:
+    """Whether the results are the slip's wherever there are results: on two cases at least, and one that matters."""
+    compared, wrong = 0, 0
+    for case, result, right in zip(cases, results, expected, strict=True):
+        if isinstance(result, Failed):
+            if result.error is None:
+                return False
+            continue  # it raised: the other cases may tell why
         try:
             slipped = slip.compute(*copy.deepcopy(case.args))
         except (ArithmeticError, ValueError):
             continue  # the slip has no result here, so this case tells nothing
-        if isinstance(result, Failed):
-            continue
         if not same(result, slipped):
             return False
-        compared += 1
-    return compared >= 2
+        compared, wrong = compared + 1, wrong + (not same(result, right))
+    return compared >= 2 and wrong >= 1
 
 
 def _difference(name: str, case: Case, result: Any, expected: Any, good: list[bool]) -> str:

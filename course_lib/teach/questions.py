@@ -1,6 +1,6 @@
 """The data file of a quiz, validated: whoever writes questions gets a sentence, not a stack trace.
 
-A file is TOML: a ``title``, and for each question a table ``[[question]]`` with ``id`` and ``text``, and for each of its
+A file is TOML: a ``title``, for each question a table ``[[question]]`` with ``id`` and ``text``, and for each of its
 choices a table ``[[question.choice]]`` with ``text``, ``why`` (the explanation, for right and wrong ones alike) and
 ``right = true`` where it is. Letters follow the order.
 """

@@ -8,7 +8,6 @@ from any of them. A question with several right choices wants all of them and no
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
 from typing import Any
 
 from course_lib.assets import asset
@@ -25,7 +24,7 @@ class Quiz:
     def __init__(self, lesson: str, content: Questions) -> None:
         self.lesson, self.title, self.questions = lesson, content.title, content.questions
 
-    def answer(self, number: int, letters: str | Iterable[str] | None = None) -> Note:
+    def answer(self, number: int, letters: Any = None) -> Note:
         """Answer question ``number`` (from 1) with a letter, or several; says whether that is right, and why."""
         question = self._question(number)
         if letters is None or letters is Ellipsis:
@@ -133,7 +132,7 @@ def feedback(question: Question, chosen: str) -> Note:
     return Note("\n".join(["Not right; try again.", *lines]), tone="wrong")
 
 
-def _letters(letters: str | Iterable[str]) -> str:
+def _letters(letters: Any) -> str:
     """Letters in order and lower case, from ``"b"``, ``"AC"``, ``"a, c"`` or ``["a", "c"]``."""
     try:
         joined = "".join(str(letter) for letter in letters)

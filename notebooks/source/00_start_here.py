@@ -98,8 +98,8 @@ print(f"Fastest here: {fastest}. The course will use: {machine.dtype}.")
 
 # %% [markdown]
 # The two need not agree: one small product is not a training run, and float16 has so narrow a range that gradients
-# vanish in it unless they are scaled, which the course does on GPUs only. Where bfloat16 comes out several times slower
-# than float32, you are looking at emulation: the result is right and the wait is long.
+# vanish in it unless they are scaled, which the course does on GPUs only. Where a format with half the bits comes out many
+# times slower than float32, you are looking at emulation: the result is right and the wait is long.
 
 # %% [markdown]
 # ## 2. Four sizes of one course
@@ -181,7 +181,7 @@ plots.table(rows, {"text": "Sentence", "score": ("Cosine", "{:.2f}")}, caption=q
 
 # %%
 def milliseconds(tokens, texts=8, tries=3):
-    ids = torch.full((texts, tokens), 1000)
+    ids = encoder.tokenize(["word"])[0][1].repeat(texts, tokens)
     seconds = []
     for _ in range(tries + 1):
         start = time.perf_counter()
@@ -192,7 +192,7 @@ def milliseconds(tokens, texts=8, tries=3):
 
 
 # %%
-lengths = [8, 16, 32, 64, 128, 256]
+lengths = [8, 16, 32, 64, 128]
 costs = [milliseconds(tokens) for tokens in lengths]
 proportional = [costs[2] * tokens / lengths[2] for tokens in lengths]
 series = {"measured": costs, "in proportion to 32 tokens": proportional}
@@ -258,7 +258,7 @@ open_claims = [counts.get("not tested yet", 0) for counts in summary.values()]
 tested = [sum(counts.values()) - still for counts, still in zip(summary.values(), open_claims, strict=True)]
 series = {"with a verdict": tested, "not tested yet": open_claims}
 words = {"xlabel": "Claims", "ylabel": "Lesson", "title": "Claims that have been asked for evidence"}
-plots.bars(list(summary), series, horizontal=True, **words)
+plots.bars(list(summary), series, horizontal=True, height=5.5, **words)
 
 # %% [markdown]
 # `course claims` prints the whole ledger, and `course claims --check` computes every verdict again.
@@ -280,7 +280,7 @@ plots.bars(list(summary), series, horizontal=True, **words)
 # %%
 def bills(million_tokens, gpu, speed, hosted):
     prices = decide.Prices(gpu, speed, hosted)
-    loads = [10 ** (k / 8) for k in range(25)]  # 1 to 1000 million tokens a month
+    loads = [10 ** (k / 8) for k in range(33)]  # 1 to 10,000 million tokens a month
     months = [decide.compare(load * 1e6, prices) for load in loads]
     series = {"your own": [m.own_dollars for m in months], "hosted": [m.api_dollars for m in months]}
     words = {"xlabel": "Million tokens per month", "ylabel": "Bill per month ($)", "title": "Two ways to pay"}
@@ -290,7 +290,7 @@ def bills(million_tokens, gpu, speed, hosted):
 
 # %%
 controls = {
-    "million_tokens": widgets.steps("Million tokens per month", [1, 3, 10, 30, 100, 300, 1000], value=100),
+    "million_tokens": widgets.steps("Million tokens per month", [1, 10, 100, 300, 1000, 3000, 10_000], value=100),
     "gpu": widgets.slider("Machine", 0.2, 5.0, value=0.8, step=0.2, unit="$ per hour"),
     "speed": widgets.steps("It serves", [50, 150, 300, 600, 1200, 2400], value=600),
     "hosted": widgets.steps("Hosted model ($ per million tokens)", [0.1, 0.3, 0.6, 1, 3, 10, 30], value=0.6),

@@ -120,6 +120,7 @@ exercises.check("03-macro-f1", macro_f1)
 # The encoder turns each token into a vector and lets the vectors look at each other in a few identical blocks. It was trained on far
 # more text than we have. `span(k, m)` gives the blocks from `k` to `m`; a frozen part and a trained part are two spans.
 
+
 # %%
 def millions(module):
     return f"{sum(p.numel() for p in module.parameters()) / 1e6:.2f} M"
@@ -244,7 +245,13 @@ by_name = {r.rung: r for r in results}
 depths = [by_name[name] for name in names]
 plots.line(
     list(range(1, encoder.depth + 1)),
-    {"last n blocks": ([r.accuracy for r in depths], [r.accuracy_low for r in depths], [r.accuracy_high for r in depths])},
+    {
+        "last n blocks": (
+            [r.accuracy for r in depths],
+            [r.accuracy_low for r in depths],
+            [r.accuracy_high for r in depths],
+        )
+    },
     xlabel="Trained blocks, counted from the top",
     ylabel="Accuracy (%)",
     title="Accuracy against trained depth",
@@ -359,16 +366,20 @@ plots.table(recording["results"], columns, caption=caption)
 # Set what you can spend, in CPU seconds of this machine, and how many points you insist on before a dearer rung is worth it. The figure
 # marks what you can afford and names the choice. Move the controls with the arrow keys.
 
+
 # %%
 def affordable(budget, points_needed):
     within = [r for r in results if r.cpu_seconds <= budget]
     top = max((r.accuracy for r in within), default=0)
     choice = min((r for r in within if r.accuracy >= top - points_needed / 100), key=lambda r: r.cpu_seconds)
     marked = [
-        plots.Point(r.rung, r.cpu_seconds, r.accuracy, group="affordable" if r in within else "too dear") for r in results
+        plots.Point(r.rung, r.cpu_seconds, r.accuracy, group="affordable" if r in within else "too dear")
+        for r in results
     ]
     title = f"Within {budget} CPU s: take {choice.rung}, {choice.accuracy:.0%} right"
-    return plots.scatter_cost(marked, xlabel="CPU time (s)", ylabel="Accuracy (%)", title=title, percent=True, xlog=True)
+    return plots.scatter_cost(
+        marked, xlabel="CPU time (s)", ylabel="Accuracy (%)", title=title, percent=True, xlog=True
+    )
 
 
 widgets.interactive_figure(

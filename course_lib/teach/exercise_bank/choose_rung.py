@@ -27,6 +27,9 @@ CHOOSE_CASES = (
          "The best rung cannot be told apart from itself (p = 1), so it is a candidate too."),
     Case((rows(("tf-idf", 0.88, 2, 0.35), ("majority", 0.7, 0.2, 1e-6), ("frozen features", 0.89, 15, 0.7),
                ("all layers", 0.9, 100, 1.0)),)),
+    Case((rows(("recurrent", 0.78, 60, 0.0001), ("tf-idf", 0.86, 1, 0.3), ("frozen features", 0.84, 20, 0.03),
+               ("all layers", 0.9, 200, 1.0)),)),
+    Case((rows(("majority", 0.55, 1, 1e-9), ("tf-idf", 0.9, 1.2, 0.4), ("frozen features", 0.91, 15, 1.0)),)),
 )  # fmt: skip
 
 
