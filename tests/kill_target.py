@@ -53,7 +53,7 @@ def say(line: str) -> None:
 
 
 class Places:
-    """Counts how often each place was passed, and stops at the wanted one, where ``left`` leaves something half done."""
+    """Counts how often each place was passed; stops at the wanted one, where ``left`` leaves something half done."""
 
     def __init__(self, stop: tuple[str, int] | None, slow: float) -> None:
         self.stop, self.slow, self.passed = stop, slow, Counter[str]()
@@ -143,6 +143,8 @@ def watch_steps(places: Places, log: str | None) -> Callable[[torch.nn.Module, d
 
 def train_once(order: dict[str, Any]) -> None:
     """Train as ordered, to the end or until killed."""
+    signal.alarm(300)  # should the parent be gone, nobody else would end it
+    say(f"pid {os.getpid()}")
     places = Places(order.get("stop"), order.get("slow", 0.0))
     watch_saving(places)
     loss = watch_steps(places, order.get("log"))
@@ -171,7 +173,6 @@ def serve() -> None:
             finally:
                 sys.stderr.flush()
                 os._exit(status)
-        say(f"pid {child}")
         os.waitpid(child, 0)
         say("ended")
 
@@ -179,7 +180,6 @@ def serve() -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     if len(sys.argv) > 1:
-        say(f"pid {os.getpid()}")
         train_once(json.loads(sys.argv[1]))
         say("ended")
     else:

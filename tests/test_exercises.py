@@ -107,9 +107,6 @@ def test_no_two_slips_of_an_exercise_say_the_same_for_different_mistakes(id: str
 )
 def test_two_miscounts_at_once_are_explained_by_at_most_two_sentences(first: int, second: int) -> None:
     chosen = [trainable.MISCOUNTS[first][1], trainable.MISCOUNTS[second][1]]
-    totals = [sum(change(*case.args) for change in chosen) for case in trainable.TRAINABLE_CASES]
-    if not any(totals):
-        pytest.skip("the two mistakes cancel out")
 
     def wrong(*args: int) -> int:
         return trainable.trainable(*args) + sum(change(*args) for change in chosen)
@@ -429,10 +426,10 @@ def test_an_unknown_exercise_gets_a_sentence_with_the_nearest_name() -> None:
 
 
 def test_a_verdict_shows_the_same_words_as_html_and_text() -> None:
-    bundle = exercises.check("03-macro-f1", lambda m: "<b>")._repr_mimebundle_()
-    assert "the text '<b>'" in bundle["text/plain"]
-    assert "&lt;b&gt;" in bundle["text/html"]
-    assert "<b>" not in bundle["text/html"]
+    bundle = exercises.check("03-macro-f1", lambda m: "<i>")._repr_mimebundle_()
+    assert "the text '<i>'" in bundle["text/plain"]
+    assert "&lt;i&gt;" in bundle["text/html"]
+    assert "<i>" not in bundle["text/html"]
     assert "`" not in bundle["text/html"]
 
 

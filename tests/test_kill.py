@@ -70,8 +70,12 @@ class Trainer:
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.close()
-        self.process.wait(60)
-        self.process.stdout.close()
+        try:
+            self.process.wait(60)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self.process.stdout.close()
 
 
 @pytest.fixture(scope="module")

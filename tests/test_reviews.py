@@ -103,7 +103,7 @@ def test_counting_words_gets_between_75_and_90_percent(rows):
     clear = [row for row in rows if row["stars"] != "3"]
     texts, positive = [row["body"] for row in clear], [row["stars"] in "45" for row in clear]
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression())
-    folds = StratifiedShuffleSplit(5, test_size=0.25, random_state=0)
+    folds = StratifiedShuffleSplit(5, test_size=0.25, random_state=0)  # one split alone is off by 1.5 points
     assert 0.75 <= cross_val_score(model, texts, positive, cv=folds).mean() <= 0.90
 
 
@@ -126,8 +126,7 @@ def test_the_data_card_states_the_numbers_of_the_file(rows):
         **{f"{star} stars": stars[star] for star in "2345"},
         "1 star": stars["1"],
     }
+    numbers |= Counter(row["category"] for row in rows)
     for what, number in numbers.items():
         assert f"| {what} | {number:,} |" in card, f"{what}: {number:,}"
-    for category, number in Counter(row["category"] for row in rows).items():
-        assert f"{category} ({number})" in card, f"{category} ({number})"
     assert "CC0" in card

@@ -71,7 +71,7 @@ def noisy_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
 def evaluate(model: nn.Module) -> dict[str, float]:
     """The mean loss on other texts."""
     held_out = collate(items(16, seed=9))
-    return {"loss": float(loss(model, held_out)) / 16}
+    return {"loss": float(loss(model, held_out).detach()) / 16}
 
 
 def config(folder: Path | None = None, **settings: Any) -> TrainConfig:
@@ -84,7 +84,7 @@ def digest(model: nn.Module) -> str:
     """A checksum of all weights: equal bits, equal digest."""
     state = hashlib.sha256()
     for name, value in model.state_dict().items():
-        state.update(name.encode() + value.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        state.update(name.encode() + value.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return state.hexdigest()
 
 

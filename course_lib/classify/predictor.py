@@ -93,7 +93,7 @@ def _parts(outcome: Outcome, task: Task, folder: Path) -> tuple[str, dict[str, T
     if isinstance(trained, np.ndarray):
         return "majority", {"scores": torch.from_numpy(trained)}, {}
     if isinstance(trained, Classifier):
-        _whole_encoder(trained.span, task.encoder).save_pretrained(folder / ENCODER)
+        _save_encoder(_whole_encoder(trained.span, task.encoder), folder / ENCODER)
         task.encoder.tokenizer.save_pretrained(folder / ENCODER)
         return "encoder", dict(trained.head.state_dict()), {"hidden": _hidden(trained.head)}
     if isinstance(trained[0], Recurrent):
@@ -104,6 +104,15 @@ def _parts(outcome: Outcome, task: Task, folder: Path) -> tuple[str, dict[str, T
     tensors = {"weights": weights, "bias": bias, "idf": vectorizer.idf_}
     words = {word: int(place) for word, place in vectorizer.vocabulary_.items()}
     return "tfidf", {k: torch.from_numpy(np.asarray(v)) for k, v in tensors.items()}, {"vocabulary": words}
+
+
+def _save_encoder(model: Any, folder: Path) -> None:
+    """What ``save_pretrained`` writes, without its progress bar."""
+    from safetensors.torch import save_file
+
+    model.config.save_pretrained(folder)
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def _whole_encoder(span: nn.Module, base: Encoder) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -34,6 +35,8 @@ Names = Annotated[
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code: 0, 1 (something failed), 2 (your turn) or 130 (interrupted)."""
+    # Read when torch is loaded, so it is set before: threads that wait sleep instead of taking the cores from others.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = app(args=arguments, prog_name="course", standalone_mode=False)
     except CourseError as error:
@@ -44,9 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Typer carries its own copy of Click; how a usage error of it looks is all that is public.
         if not hasattr(error, "format_message"):
             raise
-        sentence = " ".join(error.format_message().split()).rstrip(".")
+        sentence = " ".join(error.format_message().split())
         where = getattr(getattr(error, "ctx", None), "command_path", "course")
-        return say(f"error: {sentence}; see {where} --help.", 2) if sentence else 2
+        end = "" if sentence.endswith((".", "?")) else "."
+        return say(f"error: {sentence}{end} See {where} --help.", 2) if sentence else 2
     return code if isinstance(code, int) else 0
 
 

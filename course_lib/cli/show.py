@@ -117,8 +117,8 @@ def ladder_table(results: Sequence[RungResult], title: str) -> None:
     rows = [
         [
             result.rung,
-            f"{result.accuracy:.1%} [{result.accuracy_low * 100:.1f}, {result.accuracy_high * 100:.1f}]",
-            f"{result.macro_f1:.1%} [{result.f1_low * 100:.1f}, {result.f1_high * 100:.1f}]",
+            f"{result.accuracy:.1%} [{result.accuracy_low * 100:.1f}–{result.accuracy_high * 100:.1f}]",
+            f"{result.macro_f1:.1%} [{result.f1_low * 100:.1f}–{result.f1_high * 100:.1f}]",
             "-" if result.p_value is None else f"{result.p_value:.3f}",
             f"{result.trainable_params:,}",
             f"{result.cpu_seconds:.1f}",

@@ -155,6 +155,9 @@ def _environment(folder: Path, env: dict[str, str]) -> dict[str, str]:
     paths = [*paths, *filter(None, [env.pop("PYTHONPATH", ""), os.environ.get("PYTHONPATH", "")])]
     own = {"COURSE_HOME": folder / "progress", "IPYTHONDIR": folder / "ipython", "JUPYTER_RUNTIME_DIR": folder}
     return {
+        # Threads that wait for work sleep instead of spinning: beside another busy process, spinning made training on
+        # two cores several times slower where this was written.
+        "OMP_WAIT_POLICY": "PASSIVE",
         **os.environ,
         **{name: str(path) for name, path in own.items()},
         "PYTHONPATH": os.pathsep.join(paths),

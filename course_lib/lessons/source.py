@@ -51,10 +51,10 @@ def solution(cell: Cell, *, instructor: bool) -> str:
     if cell.kind != "code":
         raise CourseError(f"{cell.where}: only a code cell can be a solution.")
     if named := EXERCISE.fullmatch(cell.source.strip()):
-        from course_lib.teach import exercises
+        from course_lib.teach.exercises import exercise
 
-        exercise = exercises.exercise(named[1])
-        return (exercise.code if instructor else exercise.stub).strip("\n")
+        task = exercise(named[1])
+        return (task.code if instructor else task.stub).strip("\n")
     lines = cell.source.splitlines()
     stub = [line for line in lines if STUB.match(line)]
     if not stub:

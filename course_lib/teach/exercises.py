@@ -65,18 +65,19 @@ def check(id: str, answer: Any = None) -> Verdict:
     task = exercise(id)
     status, problems = _judged(task, answer)
     if status == "unattempted":
-        return _unattempted(task)
+        text = f"Put your answer in place of `...` and run the cell again.\nA hint: `exercises.hint({id!r})`"
+        return _verdict("Not attempted yet", task, text, status, ())
     store = keeping.progress()
     store.update("exercises", id, lambda record: _attempted(record, status))
     trouble = f"\n{store.trouble}" if store.trouble else ""
     if status == "right":
         lesson = keeping.lesson_key(id)
         done = sum(_passed(name) for name in ids(lesson))
-        text = f"Right: {task.title}. {done} of the {len(ids(lesson))} exercises of lesson {lesson} done.{trouble}"
-        return Verdict(text, tone="right", status="right")
+        text = f"{done} of the {len(ids(lesson))} exercises of lesson {lesson} done.{trouble}"
+        return _verdict("Right", task, text, status, ())
     listed = "\n".join(f"- {problem}" for problem in problems)
-    text = f"Not yet: {task.title}.\n{listed}\nA hint: `exercises.hint({id!r})`{trouble}"
-    return Verdict(text, tone="wrong", status="wrong", problems=tuple(problems))
+    text = f"{listed}\nA hint: `exercises.hint({id!r})`{trouble}"
+    return _verdict("Not yet", task, text, status, tuple(problems))
 
 
 def hint(id: str) -> Note:
@@ -128,9 +129,10 @@ def _judged(task: Exercise, answer: Any) -> tuple[str, list[str]]:
     return ("wrong" if problems else "right"), problems
 
 
-def _unattempted(task: Exercise) -> Verdict:
-    text = f"Not attempted yet: {task.title}. Put your answer in place of `...` and run the cell again."
-    return Verdict(f"{text}\nA hint: `exercises.hint({task.id!r})`")
+def _verdict(word: str, task: Exercise, text: str, status: str, problems: tuple[str, ...]) -> Verdict:
+    tone = status if status in show.COLOURS else "plain"
+    markup = f"<b>{word}</b>: {html.escape(task.title)}<br>{show.rich(text)}"
+    return Verdict(f"{word}: {task.title}\n{text}", markup, tone, status, problems)
 
 
 def _attempted(record: keeping.Record, status: str) -> keeping.Record:
@@ -172,7 +174,7 @@ def _bar(what: str, done: int, total: int) -> str:
 
 def _meter(what: str, done: int, total: int) -> str:
     return (
-        f'<div><progress value="{done}" max="{max(1, total)}" aria-label="{what}" style="width:16em"></progress> '
+        f'<div><progress value="{done}" max="{max(1, total)}" aria-label="{what}" style="width:11em"></progress> '
         f"{done} of {total} {what}</div>"
     )
 

@@ -40,8 +40,8 @@ class Quiz:
         store = keeping.progress()
         store.update("quiz", self.lesson, lambda record: _with_answer(record, question.id, chosen))
         note = feedback(question, chosen)
-        text = f"{note.text}\n{self.standing()}" + (f"\n{store.trouble}" if store.trouble else "")
-        return Note(text, tone=note.tone)
+        more = f"\n{self.standing()}" + (f"\n{store.trouble}" if store.trouble else "")
+        return Note(note.text + more, note.markup + show.rich(more), note.tone)
 
     def answered(self) -> dict[str, str]:
         """The letters chosen so far, by question; answers that fit no choice any more are left out."""
@@ -125,11 +125,14 @@ def feedback(question: Question, chosen: str) -> Note:
     picked = [c for c in question.choices if c.letter in chosen]
     lines = [f"{c.letter}) {c.why}" for c in picked]
     if right:
+        verdict = "Right."
         lines += [f"Not {c.letter}) {c.why}" for c in question.choices if c.letter not in chosen]
-        return Note("\n".join(["Right.", *lines]), tone="right")
-    if question.several and all(c.right for c in picked):
-        return Note("\n".join(["Right so far, but not all of it.", *lines]), tone="wrong")
-    return Note("\n".join(["Not right; try again.", *lines]), tone="wrong")
+    elif question.several and all(c.right for c in picked):
+        verdict = "Right so far, but not all of it."
+    else:
+        verdict = "Not right; try again."
+    markup = f"<b>{verdict}</b><br>{show.rich(chr(10).join(lines))}"
+    return Note("\n".join([verdict, *lines]), markup, "right" if right else "wrong")
 
 
 def _letters(letters: Any) -> str:

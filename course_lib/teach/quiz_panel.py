@@ -1,7 +1,7 @@
 """A quiz as widgets: one question at a time, answered with Tab, the arrow keys and Space.
 
-Only core widgets of ipywidgets 7.7 and 8. The choices are real radio buttons (check boxes where several are right), and
-what happens is also said in a live region, which screen readers speak.
+Only core widgets of ipywidgets 7.7 and 8 are used. The choices are real radio buttons (check boxes where several are
+right), and what happens is also said in a live region, which screen readers speak.
 """
 
 from __future__ import annotations
@@ -17,14 +17,20 @@ if TYPE_CHECKING:
     from course_lib.teach.quiz import Quiz
 
 # Radio buttons and check boxes come with a fixed width and height that would cut sentences off.
-LOOK = """<style>
+LOOK = show.style(
+    "course-quiz",
+    """
 .course-quiz { max-width: 720px; padding: 4px 0 4px 12px; border-left: 4px solid #0072b2; overflow: visible }
 .course-quiz .widget-radio, .course-quiz .widget-radio-box { width: auto; max-width: 100%; height: auto }
 .course-quiz .widget-radio-box label, .course-quiz .widget-checkbox label {
-  height: auto; width: auto; line-height: 1.45; white-space: normal; margin-bottom: 6px; font-size: inherit }
+  display: flex; align-items: baseline; height: auto; width: auto; margin: 0 0 6px 0; line-height: 1.45;
+  white-space: normal; font-size: inherit }
+.course-quiz .widget-radio-box label input, .course-quiz .widget-checkbox label input {
+  order: -1; flex: none; float: none; margin: 0 8px 0 0; position: relative; top: 1px }
 .course-quiz .widget-checkbox { width: auto; height: auto }
 .course-quiz .widget-html-content { line-height: 1.45; font-size: inherit }
-</style>"""
+""",
+)
 
 
 class Panel:

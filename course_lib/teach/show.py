@@ -65,6 +65,16 @@ def bundle(text: str, markup: str, widget: Any = None) -> dict[str, Any]:
     return data
 
 
+def style(root: str, rules: str) -> str:
+    """Rules for the widgets below the class ``root``, as HTML; and keys that are pressed there stay there.
+
+    Without that, JupyterLab takes the arrow keys of a radio button or a list for itself and moves to the next cell.
+    """
+    keys = "if(!(e.ctrlKey||e.metaKey||e.altKey||(e.shiftKey&amp;&amp;e.key==='Enter')))e.stopPropagation()"
+    bind = f"const r=this.closest('.{root}');if(r)r.addEventListener('keydown',e=>{{{keys}}})"
+    return f'<style onload="{bind}">{rules}</style>'
+
+
 def widgets_work() -> bool:
     """Whether widgets can be shown: a notebook kernel runs this, and ipywidgets is installed.
 

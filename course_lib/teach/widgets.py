@@ -22,12 +22,14 @@ from course_lib.teach.judging import raised
 
 Draw = Callable[..., Any]  # returns a Figure, a Table or a str
 
-LOOK = """<style>
+LOOK = show.style(
+    "course-figure",
+    """
 .course-figure { max-width: 720px; overflow: visible }
 .course-figure .widget-html-content { line-height: 1.45 }
-.course-figure .widget-inline-hbox { width: auto; max-width: 460px }
-.course-figure .widget-label { width: auto; min-width: 150px; text-align: left }
-</style>"""
+.course-figure .widget-inline-hbox .widget-label { text-align: left }
+""",
+)
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def _widget(spec: Control) -> Any:
     import ipywidgets
 
     style = {"description_width": "150px"}
-    layout = ipywidgets.Layout(width="460px")
+    layout = ipywidgets.Layout(width="96%", max_width="480px")
     common: dict[str, Any] = {"description": spec.label, "value": spec.value, "style": style, "layout": layout}
     if spec.kind == "slider":
         low, high, step = spec.options

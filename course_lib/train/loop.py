@@ -268,13 +268,12 @@ def _accelerator(precision: str) -> Accelerator:
     wanted = hardware.detect().precision if precision == "auto" else precision
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != wanted:
         AcceleratorState._reset_state()
-    try:
-        return Accelerator(mixed_precision=wanted)
-    except ValueError as error:
-        AcceleratorState._reset_state()
-        raise CourseError(
-            f"This machine cannot train with precision={wanted!r} ({error}); choose 'auto' or 'no'."
-        ) from error
+    with contextlib.suppress(ValueError):
+        accelerator = Accelerator(mixed_precision=wanted)
+        if wanted == "no" or accelerator.native_amp:  # it ignores fp16 on a processor without a word
+            return accelerator
+    AcceleratorState._reset_state()
+    raise CourseError(f"This machine cannot train with precision={wanted!r}; choose 'auto' or 'no'.")
 
 
 def _seed(seed: int, rank: int) -> None:

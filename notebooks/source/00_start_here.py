@@ -283,17 +283,18 @@ def bills(million_tokens, gpu, speed, hosted):
     loads = [10 ** (k / 8) for k in range(33)]  # 1 to 10,000 million tokens a month
     months = [decide.compare(load * 1e6, prices) for load in loads]
     series = {"your own": [m.own_dollars for m in months], "hosted": [m.api_dollars for m in months]}
-    words = {"xlabel": "Million tokens per month", "ylabel": "Bill per month ($)", "title": "Two ways to pay"}
-    sentence = decide.compare(million_tokens * 1e6, prices).sentence
-    return plots.line(loads, series, xlog=True, ylog=True, summary=sentence, **words)
+    yours = decide.compare(million_tokens * 1e6, prices)
+    title = f"{million_tokens:,} million tokens a month: {'own' if yours.cheaper == 'own' else 'hosted'} is cheaper"
+    words = {"xlabel": "Million tokens per month", "ylabel": "Bill per month ($)", "title": title}
+    return plots.line(loads, series, xlog=True, ylog=True, summary=yours.sentence, **words)
 
 
 # %%
 controls = {
-    "million_tokens": widgets.steps("Million tokens per month", [1, 10, 100, 300, 1000, 3000, 10_000], value=100),
-    "gpu": widgets.slider("Machine", 0.2, 5.0, value=0.8, step=0.2, unit="$ per hour"),
-    "speed": widgets.steps("It serves", [50, 150, 300, 600, 1200, 2400], value=600),
-    "hosted": widgets.steps("Hosted model ($ per million tokens)", [0.1, 0.3, 0.6, 1, 3, 10, 30], value=0.6),
+    "million_tokens": widgets.steps("Million tokens", [1, 10, 100, 300, 1000, 3000, 10_000], value=100),
+    "gpu": widgets.slider("Machine", 0.2, 5.0, value=0.8, step=0.2, unit="$/hour"),
+    "speed": widgets.steps("Tokens per second", [50, 150, 300, 600, 1200, 2400], value=600),
+    "hosted": widgets.steps("Hosted ($/million)", [0.1, 0.3, 0.6, 1, 3, 10, 30], value=0.6),
 }
 widgets.interactive_figure(bills, controls, title="Your own or hosted?")
 
