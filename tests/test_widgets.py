@@ -199,3 +199,10 @@ def test_a_table_or_a_text_can_be_drawn_as_well() -> None:
 
 def test_the_examples_in_the_docstrings_are_right() -> None:
     assert doctest.testmod(widgets).failed == 0
+
+
+def test_keys_pressed_on_a_control_are_kept_from_the_notebooks_own_shortcuts(figure: InteractiveFigure) -> None:
+    head = figure.panel().children[0].value
+    assert "closest('.course-figure')" in head
+    assert "addEventListener('keydown'" in head
+    assert "e.stopPropagation()" in head

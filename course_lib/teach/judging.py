@@ -51,7 +51,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Slip:
-    """A known mistake: the sentence for the learner, and a function that makes it."""
+    """A known mistake: what to tell the learner (a line for each part of it), and a function that makes it."""
 
     sentence: str
     compute: Callable[..., Any]
@@ -90,7 +90,7 @@ def judge(
         return failures[:1]
     for slip in slips:
         if _slipped(slip, cases, results, expected, same):
-            return [slip.sentence, *failures[:1]]
+            return [*slip.sentence.splitlines(), *failures[:1]]
     first = good.index(False)
     return [_difference(name, cases[first], results[first], expected[first], good), *_constant(results, same)]
 

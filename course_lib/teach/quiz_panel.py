@@ -23,10 +23,10 @@ LOOK = show.style(
 .course-quiz { max-width: 720px; padding: 4px 0 4px 12px; border-left: 4px solid #0072b2; overflow: visible }
 .course-quiz .widget-radio, .course-quiz .widget-radio-box { width: auto; max-width: 100%; height: auto }
 .course-quiz .widget-radio-box label, .course-quiz .widget-checkbox label {
-  display: flex; align-items: baseline; height: auto; width: auto; margin: 0 0 6px 0; line-height: 1.45;
+  display: flex; align-items: flex-start; height: auto; width: auto; margin: 0 0 6px 0; line-height: 1.45;
   white-space: normal; font-size: inherit }
 .course-quiz .widget-radio-box label input, .course-quiz .widget-checkbox label input {
-  order: -1; flex: none; float: none; margin: 0 8px 0 0; position: relative; top: 1px }
+  order: -1; flex: none; float: none; height: auto; margin: 2px 8px 0 0 }
 .course-quiz .widget-checkbox { width: auto; height: auto }
 .course-quiz .widget-html-content { line-height: 1.45; font-size: inherit }
 """,

@@ -172,7 +172,7 @@ class InteractiveFigure:
     def _refresh(self) -> None:
         self._picture.value = self._shown(with_text=False)
         text = html.escape(f"{self._setting()} {'' if self.figure is None else _summary(self.figure)}")
-        said = self._said() if self.message else f"<small>{text}</small>"
+        said = self._said() if self.message else text
         self._status.value = f'<div role="status" aria-live="polite">{said}</div>'
 
     def _shown(self, with_text: bool = True) -> str:

@@ -11,10 +11,11 @@ import argparse
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from recording import about, write
+from recording import FOLDER, about, write
 
 from course_lib import hardware, records, tiers
 from course_lib.classify import Encoder, LadderConfig, RungResult, Task, climb
+from course_lib.teach import plots
 
 BUDGETS = (50, 200, 800)
 CURVE = ["features-logreg", "last-2", "all"]
@@ -25,6 +26,26 @@ def show(result: RungResult) -> None:
         f"{result.train_records:>5}  {result.title:<34} {result.accuracy:.1%}  {result.cpu_seconds:.0f} CPU s",
         flush=True,
     )
+
+
+def draw(results: list[RungResult]) -> None:
+    """The picture of the README: accuracy against cost."""
+    kinds = {"tfidf": "baseline", "rnn": "baseline", "head": "frozen encoder"}
+    kinds |= {"features-logreg": "frozen encoder", "features-svm": "frozen encoder"}
+    points = [
+        plots.Point(
+            r.title, r.cpu_seconds, r.accuracy, r.accuracy_low, r.accuracy_high, kinds.get(r.rung, "trained encoder")
+        )
+        for r in results
+        if r.rung != "majority"
+    ]
+    title = f"Good or bad? {results[0].train_records:,} reviews to learn from"
+    figure = plots.scatter_cost(
+        points, xlabel="CPU time (s)", ylabel="Accuracy (%)", title=title, percent=True, xlog=True
+    )
+    folder = FOLDER.parent / "figures"
+    folder.mkdir(exist_ok=True)
+    figure.save(folder / "ladder.png")
 
 
 def main() -> None:
@@ -60,6 +81,7 @@ def main() -> None:
         "label_curve": [{"labels": result.train_records, **asdict(result)} for result in curve],
     }
     write("ladder_reviews.json", recording)
+    draw(results)
 
 
 if __name__ == "__main__":

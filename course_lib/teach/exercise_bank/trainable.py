@@ -67,7 +67,7 @@ def trainable_slips() -> list[Slip]:
         return lambda *args: trainable(*args) + sum(change(*args) for change in changes)
 
     return [
-        Slip(" ".join(sentence for sentence, _ in chosen), compute(tuple(change for _, change in chosen)))
+        Slip("\n".join(sentence for sentence, _ in chosen), compute(tuple(change for _, change in chosen)))
         for size in (1, 2, 3)
         for chosen in combinations(MISCOUNTS, size)
     ]
