@@ -10,6 +10,9 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 EXTRAS := lab,dev
 
+# Threads that wait for each other in a busy loop slow a shared machine down several times and count as work done.
+export OMP_WAIT_POLICY := PASSIVE
+
 # An environment points to where it was made: in a folder that was moved it is made anew.
 $(if $(shell test ! -e $(STAMP) || grep -Fsx -- "$(CURDIR)" $(STAMP)),,$(shell rm -f $(STAMP)))
 

@@ -264,10 +264,10 @@ def test_a_second_climb_continues_where_the_first_was_interrupted(task: Task, tm
 def test_a_rung_killed_in_training_continues_from_its_checkpoint(task: Task, tmp_path: Path) -> None:
     (rung,) = select(3, ["last-1"])
     whole = rung.run(task, None).history
-    from course_lib import train
+    from course_lib.train.loop import Run
 
     evaluations = 0
-    original = train._Run.take
+    original = Run.take
 
     def fail_late(self, step):  # type: ignore[no-untyped-def]
         nonlocal evaluations
@@ -277,7 +277,7 @@ def test_a_rung_killed_in_training_continues_from_its_checkpoint(task: Task, tmp
         original(self, step)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train._Run, "take", fail_late)
+        patch.setattr(Run, "take", fail_late)
         with pytest.raises(Interrupt):
             rung.run(task, tmp_path)
     resumed = rung.run(task, tmp_path).history

@@ -414,7 +414,7 @@ def test_the_text_shows_machine_tier_and_fixes_serious_traps_first() -> None:
     assert "two cores and no network" in text
     assert text.index("Trap: python") < text.index("Note: bitsandbytes")
     assert "Fix: Set the course up again" in text
-    assert "Looked for and not found: packages, torchao" in text
+    assert "Known traps that are not here: packages, torchao" in text
 
 
 def test_a_command_is_printed_in_one_piece_on_a_narrow_terminal() -> None:

@@ -298,7 +298,7 @@ def test_the_film_reviews_come_as_their_two_labelled_tables(loopback: LoopbackHu
     for part, count in ((files.train, 240), (files.test, 120)):
         rows = pq.read_table(part[0]).to_pylist()
         assert len(rows) == count
-        assert {row[files.label] for row in rows} == set(files.label_names)
+        assert {row[files.label] for row in rows} <= set(files.label_names)
         votes = [sum((word in GOOD) - (word in BAD) for word in row[files.text].split()) for row in rows]
         right = sum((vote > 0) == row[files.label] for vote, row in zip(votes, rows, strict=True))
         assert 0.8 * count < right < count, "learnable, but not without mistakes"

@@ -219,9 +219,11 @@ def test_every_record_is_seen_once_per_epoch_in_spite_of_five_kills(
     for entry in entries:
         assert entry["numbers"] == surviving[entry["step"]], "a step taken again saw other records"
     per_epoch = STEPS // EPOCHS
+    orders = []
     for epoch in range(EPOCHS):
-        seen = Counter(k for step in range(1, per_epoch + 1) for k in surviving[epoch * per_epoch + step])
-        assert seen == Counter(range(RECORDS)), f"epoch {epoch}"
+        orders.append([k for step in range(1, per_epoch + 1) for k in surviving[epoch * per_epoch + step]])
+        assert Counter(orders[-1]) == Counter(range(RECORDS)), f"epoch {epoch}"
+    assert orders[0] != orders[1] != orders[2] != orders[0], "each epoch has an order of its own"
 
 
 def test_a_process_of_its_own_continues_to_the_same_bits(uninterrupted: dict[str, Any], tmp_path: Path) -> None:

@@ -274,7 +274,9 @@ def test_the_best_weights_come_back_also_where_patience_is_never_exhausted() -> 
     assert digest(model) == scores.seen[1]
 
 
-@pytest.mark.parametrize("cut", [8, 15, 19])  # in the steps 3, 6 and 7: before the best evaluation, just after, later
+@pytest.mark.parametrize(
+    "cut", [8, 15, 19, 25]
+)  # in the steps 3, 6, 7 and 9: before the best, then ever later after it
 def test_early_stopping_goes_on_where_it_was_after_an_interruption(cut: int, tmp_path: Path) -> None:
     losses = [3.0, 2.0, 1.0, 2.5, 1.5, 0.5]
     settings = dict(evaluate_every=2, patience=2, save_every=1)

@@ -6,8 +6,11 @@ function from a task to an outcome: predictions for the test texts, how many wei
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -227,17 +230,32 @@ def layerwise(task: Task, saves: Path | None) -> Outcome:
 
 def lora(task: Task, saves: Path | None) -> Outcome:
     """Low-rank adapters on the attention's queries and values (Hu et al. 2021), through peft."""
-    import peft
-
-    span = task.encoder.span(0)
-    rank = task.config.lora_rank
-    settings = peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules=query_and_value(span))
+    span, rank = task.encoder.span(0), task.config.lora_rank
     torch.manual_seed(task.config.seed)
-    span.model = peft.get_peft_model(span.model, settings)
+    with _quietly():
+        import peft
+
+        targets = query_and_value(span)
+        settings = peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules=targets)
+        span.model = peft.get_peft_model(span.model, settings)
     groups = [{"params": [p for p in span.parameters() if p.requires_grad], "lr": task.config.lora_rate}]
     outcome = _tune(task, saves, "lora", span, 0, groups)
     span.model = span.model.merge_and_unload()
     return outcome
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the remarks of peft about transformers and of bitsandbytes about kernels that this course never uses."""
+    log = logging.getLogger("bitsandbytes")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def query_and_value(span: Span) -> list[str]:

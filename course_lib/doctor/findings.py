@@ -68,4 +68,4 @@ def render(report: Mapping[str, Any], console: Console) -> None:
         console.print(Text.assemble(("Fix: ", "bold"), trap["fix"]), soft_wrap=True)  # a command must copy as one line
     fine = ", ".join(trap["name"] for trap in report["traps"] if not trap["found"])
     console.print()
-    console.print(Text(f"Looked for and not found: {fine}."))
+    console.print(Text(f"Known traps that are not here: {fine}."))

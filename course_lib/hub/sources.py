@@ -157,7 +157,8 @@ DATA: dict[str, DataSource] = {
         format="parquet",
         text="text",
         label="label",
-        label_names={0: "negative", 1: "positive"},
+        # The files name their values 0 and 1 "neg" and "pos", and readers differ in which of the two they hand out.
+        label_names={0: "negative", 1: "positive", "neg": "negative", "pos": "positive"},
         license="none stated; cite Maas et al. 2011",
         megabytes=42,
         purpose="sentiment in 50,000 long film reviews",

@@ -231,11 +231,13 @@ def _quiet() -> Iterator[None]:
     from datasets.utils import logging
 
     shown, level = not datasets.are_progress_bars_disabled(), logging.get_verbosity()
+    counted, datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = datasets.config.HF_UPDATE_DOWNLOAD_COUNTS, False
     datasets.disable_progress_bars()
     logging.set_verbosity(logging.CRITICAL)
     try:
         yield
     finally:
         logging.set_verbosity(level)
+        datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = counted  # else reading a file of one's own is reported to the hub
         if shown:
             datasets.enable_progress_bars()

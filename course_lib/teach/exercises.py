@@ -8,7 +8,6 @@ stops nothing. The exercises themselves are in `exercise_bank`.
 from __future__ import annotations
 
 import difflib
-import html
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -56,7 +55,7 @@ def exercise(id: str) -> Exercise:
 def prompt(id: str) -> Note:
     """The task of an exercise and the cell to begin with."""
     task = exercise(id)
-    markup = f"<b>{html.escape(task.title)}</b><br>{show.rich(task.prompt)}{show.code(task.stub)}"
+    markup = f"<b>{show.escape(task.title)}</b><br>{show.rich(task.prompt)}{show.code(task.stub)}"
     return Note(f"{task.title}\n{task.prompt}\n\n{task.stub}", markup, "info")
 
 
@@ -103,7 +102,7 @@ def solution(id: str, sure: bool = False) -> Note:
             tone="info",
         )
     store.update("exercises", id, lambda known: {**known, "solution": True})
-    markup = f"<b>{html.escape(task.title)}</b>{show.code(task.code)}{show.rich(task.why)}"
+    markup = f"<b>{show.escape(task.title)}</b>{show.code(task.code)}{show.rich(task.why)}"
     return Note(f"{task.title}\n\n{task.code}\n\n{task.why}", markup, "info")
 
 
@@ -131,7 +130,7 @@ def _judged(task: Exercise, answer: Any) -> tuple[str, list[str]]:
 
 def _verdict(word: str, task: Exercise, text: str, status: str, problems: tuple[str, ...]) -> Verdict:
     tone = status if status in show.COLOURS else "plain"
-    markup = f"<b>{word}</b>: {html.escape(task.title)}<br>{show.rich(text)}"
+    markup = f"<b>{word}</b>: {show.escape(task.title)}<br>{show.rich(text)}"
     return Verdict(f"{word}: {task.title}\n{text}", markup, tone, status, problems)
 
 
@@ -152,7 +151,7 @@ def _lesson_progress(lesson: str) -> Note:
     done, right = sum(state == "done" for _, state in states), quiz.right_answers(lesson)
     text = [f"Lesson {lesson}", _bar("exercises", done, len(states)), *(f"  {t.id:20}{state}" for t, state in states)]
     markup = [f"<b>Lesson {lesson}</b>", _meter("exercises done", done, len(states)), "<ul style='margin:.2em 0'>"]
-    markup += [f"<li>{html.escape(task.title)}: {state}</li>" for task, state in states] + ["</ul>"]
+    markup += [f"<li>{show.escape(task.title)}: {state}</li>" for task, state in states] + ["</ul>"]
     if right is not None:
         text.append(_bar("quiz", *right))
         markup.append(_meter("quiz questions right", *right))

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from course_lib.teach import show
+
 WIDTH = 700  # pixels on the page
 DPI = 150  # pixels per inch in the file, so that the figure stays sharp on dense screens
 INCHES = 7.0
@@ -87,7 +89,7 @@ class Figure:
 
     def html(self) -> str:
         """The picture with its summary below."""
-        caption = f'<figcaption style="max-width:{WIDTH}px"><small>{html.escape(self.summary)}</small></figcaption>'
+        caption = f'<figcaption style="max-width:{WIDTH}px"><small>{show.escape(self.summary)}</small></figcaption>'
         return f'<figure style="margin:.5em 0">{self.image()}{caption}</figure>'
 
     def __str__(self) -> str:

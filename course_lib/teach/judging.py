@@ -103,7 +103,7 @@ def as_function(answer: Any, name: str) -> Callable[..., Any]:
         )
     if is_stub(answer):
         raise Unattempted
-    return answer  # type: ignore[no-any-return]
+    return answer
 
 
 def is_stub(answer: Any) -> bool:

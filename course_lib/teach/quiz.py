@@ -7,7 +7,6 @@ from any of them. A question with several right choices wants all of them and no
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 from course_lib.assets import asset
@@ -77,8 +76,8 @@ class Quiz:
     def html(self) -> str:
         """The quiz for reading: each answer and its reasons fold out."""
         items = "".join(f"<li style='margin:.6em 0'>{_folded(question)}</li>" for question in self.questions)
-        note = f"<small>{html.escape(self.standing())} Run this cell to answer in the notebook.</small>"
-        return show.block(f"<b>{html.escape(self.title)}</b><ol>{items}</ol>{note}", "info")
+        note = f"<small>{show.escape(self.standing())} Run this cell to answer in the notebook.</small>"
+        return show.block(f"<b>{show.escape(self.title)}</b><ol>{items}</ol>{note}", "info")
 
     def __str__(self) -> str:
         lines = [self.title]

@@ -6,7 +6,6 @@ right), and what happens is also said in a live region, which screen readers spe
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING, Any
 
 from course_lib.teach import show
@@ -88,7 +87,7 @@ class Panel:
         right, _, total = self.quiz.score()
         meter = f'<progress value="{right}" max="{total}" aria-label="questions right" style="width:12em"></progress>'
         place = f"Question {self.at + 1} of {total}"
-        self.head.value = f"<b>{html.escape(self.quiz.title)}</b><br>{place} &middot; {meter} {right} right"
+        self.head.value = f"<b>{show.escape(self.quiz.title)}</b><br>{place} &middot; {meter} {right} right"
         self.status.value = f'<div role="status" aria-live="polite">{note.html() if note else ""}</div>'
 
     def _guarded(self, action: Any) -> Any:

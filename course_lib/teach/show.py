@@ -37,6 +37,11 @@ class Note:
         return {"text/plain": str(self), "text/html": self.html()}
 
 
+def escape(text: str) -> str:
+    """Text for HTML in a notebook, where two bare dollar signs would make a formula of what stands between them."""
+    return html.escape(text).replace("$", "<span>$</span>")
+
+
 def block(markup: str, tone: str = "plain") -> str:
     """HTML set off by a coloured line at its left."""
     return (
@@ -47,7 +52,7 @@ def block(markup: str, tone: str = "plain") -> str:
 
 def rich(text: str) -> str:
     """Plain text as HTML: special characters escaped, `code` between backticks, lines kept."""
-    escaped = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", html.escape(text))
+    escaped = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", escape(text))
     return escaped.replace("\n", "<br>")
 
 

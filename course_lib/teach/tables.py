@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from course_lib.errors import CourseError
+from course_lib.teach import show
 from course_lib.teach.values import number
 
 Format = str | Callable[[Any], str]
@@ -32,17 +32,17 @@ class Table:
         """The table as HTML; its first column heads the rows."""
         sides = [f'style="text-align:{"right" if right else "left"};padding:.2em .7em"' for right in self.numeric]
         named = zip(self.headings, sides, strict=True)
-        head = "".join(f'<th scope="col" {side}>{html.escape(heading)}</th>' for heading, side in named)
+        head = "".join(f'<th scope="col" {side}>{show.escape(heading)}</th>' for heading, side in named)
         body = "".join(
             "<tr>"
             + "".join(
-                f'<th scope="row" {side}>{html.escape(cell)}</th>' if i == 0 else f"<td {side}>{html.escape(cell)}</td>"
+                f'<th scope="row" {side}>{show.escape(cell)}</th>' if i == 0 else f"<td {side}>{show.escape(cell)}</td>"
                 for i, (cell, side) in enumerate(zip(row, sides, strict=True))
             )
             + "</tr>"
             for row in self.rows
         )
-        caption = f'<caption style="caption-side:top;text-align:left"><b>{html.escape(self.caption)}</b></caption>'
+        caption = f'<caption style="caption-side:top;text-align:left"><b>{show.escape(self.caption)}</b></caption>'
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def __str__(self) -> str:

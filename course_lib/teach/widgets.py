@@ -10,7 +10,6 @@ a cell's output holds the widget, that figure as HTML, and its text.
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,7 +130,7 @@ class InteractiveFigure:
             self._picture, self._status = ipywidgets.HTML(), ipywidgets.HTML()
             for name, control in self.controls.items():
                 control.observe(self._moved(name), names="value")
-            head = ipywidgets.HTML(f"{LOOK}<b>{html.escape(self.title)}</b>")
+            head = ipywidgets.HTML(f"{LOOK}<b>{show.escape(self.title)}</b>")
             self.widget = ipywidgets.VBox([head, *self.controls.values(), self._picture, self._status])
             self.widget.add_class("course-figure")
             self._refresh()
@@ -139,8 +138,8 @@ class InteractiveFigure:
 
     def html(self) -> str:
         """The figure where the controls stand, for reading."""
-        note = f"<small>{html.escape(self._setting())} Run this cell to move the controls.</small>"
-        return f"<div><b>{html.escape(self.title)}</b><br>{note}{self._shown()}{self._said()}</div>"
+        note = f"<small>{show.escape(self._setting())} Run this cell to move the controls.</small>"
+        return f"<div><b>{show.escape(self.title)}</b><br>{note}{self._shown()}{self._said()}</div>"
 
     def __str__(self) -> str:
         text = "" if self.figure is None else str(self.figure)
@@ -171,7 +170,7 @@ class InteractiveFigure:
 
     def _refresh(self) -> None:
         self._picture.value = self._shown(with_text=False)
-        text = html.escape(f"{self._setting()} {'' if self.figure is None else _summary(self.figure)}")
+        text = show.escape(f"{self._setting()} {'' if self.figure is None else _summary(self.figure)}")
         said = self._said() if self.message else text
         self._status.value = f'<div role="status" aria-live="polite">{said}</div>'
 

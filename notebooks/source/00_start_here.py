@@ -1,21 +1,21 @@
 # %% [markdown]
-# # 00 · Start here
+# # 00 Start here
 #
 # This course is about adapting language models on the hardware you have, and about believing only what was measured.
 # This first notebook looks at your machine, lets a real pretrained model read a few sentences, shows how exercises and
 # quizzes work, and ends with a question that comes before all others: do you need a model of your own at all?
 #
-# **Afterwards you can**
+# **You will be able to**
 #
-# - say what your machine computes fast, in which number format, and which known traps it has;
-# - choose a size of the course that fits it, and know where models and data come from;
-# - run a pretrained encoder, and tell what a longer text costs;
-# - work out from which load a model of your own is cheaper than a hosted one.
+# * say what your machine computes fast, in which number format, and which known traps it has;
+# * choose a size of the course that fits it, and know where models and data come from;
+# * run a pretrained encoder, and tell what a longer text costs;
+# * work out from which load a model of your own is cheaper than a hosted one.
 #
-# | | two CPU cores, no network | a T4 on Colab |
-# |---|---|---|
-# | time for "Run all" | about half a minute | about a minute, and a download of 268 MB |
-# | memory | 1 GB | 2 GB |
+# | tier | model | minutes | memory |
+# |---|---|---|---|
+# | `cpu`, two cores | MiniLM, on board | under 1 | under 1 GB of RAM |
+# | `t4`, `gpu` | DistilBERT, a download of 268 MB | not measured yet | not measured yet |
 
 # %% [markdown] tags=["instructor"]
 # **Timing:** 25 minutes with the exercise and the quiz, 10 of them for the calculator at the end.
@@ -44,7 +44,7 @@ from course_lib.teach import claims, exercises, plots, widgets
 from course_lib.teach.quiz import quiz
 
 # %% [markdown]
-# ## 1. What is this machine?
+# ## 1 What is this machine?
 #
 # Speed is decided before the first line of a model runs: by the device, by the number format that it multiplies in
 # hardware, by how many cores you are really allowed to use, and by free memory. Libraries answer some of these
@@ -102,7 +102,7 @@ print(f"Fastest here: {fastest}. The course will use: {machine.dtype}.")
 # times slower than float32, you are looking at emulation: the result is right and the wait is long.
 
 # %% [markdown]
-# ## 2. Four sizes of one course
+# ## 2 Four sizes of one course
 #
 # Every lesson exists once and runs in four sizes, the *tiers*. A tier is a row of numbers: which model, how many records,
 # how many passes. The code asks for a number and never for the name of the tier. The hardware chooses; the environment
@@ -131,7 +131,7 @@ columns = {"name": "Name", "kind": "Kind", "repo": "From", "license": "License",
 plots.table(hub.catalogue(), columns, caption="The short names")
 
 # %% [markdown]
-# ## 3. A first model
+# ## 3 A first model
 #
 # An *encoder* turns a text into vectors, one for each token. Averaged, they give one vector for the text, and texts that
 # mean similar things get vectors that point in similar directions. This was learned from a large amount of text by
@@ -205,7 +205,7 @@ plots.line(lengths, series, xlog=True, ylog=True, **words)
 # before it puts them into batches, and why "how many texts per second" means little without their length.
 
 # %% [markdown]
-# ## 4. How to learn with this course
+# ## 4 How to learn with this course
 #
 # An **exercise** is a cell with three dots. Replace them and run the cell; the check after it says what is wrong, not only
 # that something is. `exercises.hint("00-first")` gives one hint at a time, `exercises.solution("00-first")` the solution.
@@ -246,7 +246,7 @@ rows = [{"room": room, "idea": idea} for room, idea in zip(rooms, ideas, strict=
 plots.table(rows, {"room": "Room", "idea": "Its first line"}, caption="course_lib, from the ground up")
 
 # %% [markdown]
-# ## 5. The map of claims
+# ## 5 The map of claims
 #
 # Talks about language models are full of numbers: "LoRA trains 0.3% of the weights", "few labels? freeze the model". The
 # course keeps a ledger of such claims. Each lesson computes what can be computed, measures what can be measured, and
@@ -264,7 +264,7 @@ plots.bars(list(summary), series, horizontal=True, height=5.5, **words)
 # `course claims` prints the whole ledger, and `course claims --check` computes every verdict again.
 
 # %% [markdown]
-# ## 6. Do you need a model of your own?
+# ## 6 Do you need a model of your own?
 #
 # Own models, it is said, give you privacy, ownership, control and a fixed bill. The first three follow from where the
 # weights lie. The fourth is arithmetic: a hosted model is paid by the token, a machine of your own by the hour, busy or

@@ -21,7 +21,7 @@
 
 # %% tags=["setup"]
 
-# %% tags=["instructor"]
+# %% [markdown] tags=["instructor"]
 # Timing for a room: 75 minutes. Run all at the start (three minutes), then read together. Ask before each rung: "What do you
 # expect, and how many points must it gain before you believe it?" People get stuck on intervals that overlap although the paired
 # test is clear; the cell with the confusion matrix is the place to stop.
@@ -364,7 +364,7 @@ plots.table(recording["results"], columns, caption=caption)
 # ## 10 Choose for yourself
 #
 # Set what you can spend, in CPU seconds of this machine, and how many points you insist on before a dearer rung is worth it. The figure
-# marks what you can afford and names the choice. Move the controls with the arrow keys.
+# marks what you can afford and names the choice: the cheapest rung that is at most that many points below the best you can afford.
 
 
 # %%
@@ -385,8 +385,8 @@ def affordable(budget, points_needed):
 widgets.interactive_figure(
     affordable,
     {
-        "budget": widgets.steps("CPU seconds you can spend", [1, 3, 10, 30, 100, 300], value=30),
-        "points_needed": widgets.slider("Points a dearer rung must gain", 0, 10, value=2),
+        "budget": widgets.steps("CPU seconds", [1, 3, 10, 30, 100, 300], value=30),
+        "points_needed": widgets.slider("Points to gain", 0, 10, value=2),
     },
     title="Which rung can you afford?",
 )

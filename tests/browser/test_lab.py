@@ -14,8 +14,8 @@ from course_lib.lessons import build
 from course_lib.teach import exercises
 from tests.browser.jupyter import CHROMIUM, Lab, open_in_lab
 
-LESSON = "00"
-EXERCISE = "00-first"
+LESSON = "03"
+EXERCISE = "03-macro-f1"
 PICTURES = PACKAGE.parent / "build" / "browser"
 
 pytestmark = pytest.mark.skipif(

@@ -53,7 +53,7 @@ def test_the_learners_notebook_runs_twice_in_a_row(lesson: Lesson, tmp_path: Pat
 def test_the_instructors_notebook_solves_every_exercise(lesson: Lesson) -> None:
     text = shown(executed(lesson, SMOKE, instructor=True))
     wanted = [exercises.exercise(name).title for name in exercises.ids(lesson.number)]
-    assert re.findall(r"Right: (.*?)\. \d+ of the", text) == wanted
+    assert sorted(re.findall(r"Right: (.*)", text)) == sorted(wanted)
     assert "Not attempted yet" not in text
 
 
