@@ -14,6 +14,8 @@ read below ``root``, so that a test can put any machine there. Left out: limits 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
@@ -21,6 +23,7 @@ from pathlib import Path
 
 from course_lib.errors import CourseError
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 ROOT = Path("/")
 
 
@@ -44,10 +47,10 @@ def threads(root: Path = ROOT, cpus: Collection[int] | None = None, environment:
 
 
 def use_threads(n: int | None = None) -> int:
-    """Let torch compute with ``n`` threads, at most one per usable core, and flush denormal numbers to zero.
+    """Let torch compute with ``n`` threads, at most one per usable core, and take two brakes off its processor path.
 
-    Numbers below 1e-38 take many times longer than others, and no model needs them. Returns the number of threads.
-    Raises CourseError for ``n`` below 1.
+    Denormal numbers (below 1e-38) become zero: they take many times longer than others, and no model needs them. Freed
+    memory is kept for the next tensor. Returns the number of threads. Raises CourseError for ``n`` below 1.
     """
     if n is not None and n < 1:
         raise CourseError(f"The number of threads must be at least 1, not {n}.")
@@ -56,7 +59,16 @@ def use_threads(n: int | None = None) -> int:
     chosen = threads() if n is None else min(n, cores())
     torch.set_num_threads(chosen)
     torch.set_flush_denormal(True)
+    _keep_freed_memory()
     return chosen
+
+
+def _keep_freed_memory() -> None:
+    """Stop glibc from handing large blocks back after each use: every step would get them anew, page by page."""
+    with contextlib.suppress(OSError, AttributeError):  # other C libraries have no mallopt
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def memory(root: Path = ROOT, machine: tuple[int, int] | None = None) -> tuple[int, int]:

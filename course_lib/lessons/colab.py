@@ -29,6 +29,7 @@ def setup() -> None:
     """Install what is missing on Colab, nothing elsewhere, then print what the lesson runs on. Safe to repeat."""
     if hardware.in_colab():
         complete()
+    hardware.use_threads()
     print(where())
 
 

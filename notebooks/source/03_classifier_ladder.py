@@ -293,7 +293,7 @@ from course_lib.metrics.classification import paired_test
 
 truth = task.test.labels
 best = max(results, key=lambda r: r.accuracy)
-for r in results:
+for r in (r for r in results if r is not best):
     p = paired_test(truth, best.predictions, r.predictions)
     print(f"{best.rung} against {r.rung:<16} {best.accuracy - r.accuracy:+.1%}  p = {p:.3f}")
 
@@ -331,11 +331,12 @@ for k in wrong[:3]:
 # training texts; each smaller part lies within the larger ones, and the test stays the same.
 
 # %%
-curve = label_curve(task, tier.label_budgets, ["features-logreg", "all"])
-series = {
-    name: ([r.accuracy for r in line], [r.accuracy_low for r in line], [r.accuracy_high for r in line])
-    for name, line in curve.items()
-}
+curve = label_curve(task, tier.label_budgets[:-1], ["features-logreg", "all"])
+series = {}
+for name, line in curve.items():
+    line.append(by_name[name])  # all labels: trained above
+    series[name] = ([r.accuracy for r in line], [r.accuracy_low for r in line], [r.accuracy_high for r in line])
+
 plots.line(
     list(tier.label_budgets),
     series,
@@ -368,28 +369,25 @@ plots.table(recording["results"], columns, caption=caption)
 
 
 # %%
-def affordable(budget, points_needed):
+def affordable(budget, gain):
     within = [r for r in results if r.cpu_seconds <= budget]
-    top = max((r.accuracy for r in within), default=0)
-    choice = min((r for r in within if r.accuracy >= top - points_needed / 100), key=lambda r: r.cpu_seconds)
-    marked = [
-        plots.Point(r.rung, r.cpu_seconds, r.accuracy, group="affordable" if r in within else "too dear")
-        for r in results
-    ]
+    top = max(r.accuracy for r in within)
+    choice = min((r for r in within if r.accuracy >= top - gain / 100), key=lambda r: r.cpu_seconds)
+    marked = []
+    for r in results[1:]:  # without the most frequent class
+        group = "affordable" if r in within else "too dear"
+        marked.append(plots.Point(r.rung, r.cpu_seconds, r.accuracy, group=group))
+    words = {"xlabel": "CPU time (s)", "ylabel": "Accuracy (%)"}
     title = f"Within {budget} CPU s: take {choice.rung}, {choice.accuracy:.0%} right"
-    return plots.scatter_cost(
-        marked, xlabel="CPU time (s)", ylabel="Accuracy (%)", title=title, percent=True, xlog=True
-    )
+    return plots.scatter_cost(marked, title=title, percent=True, xlog=True, **words)
 
 
-widgets.interactive_figure(
-    affordable,
-    {
-        "budget": widgets.steps("CPU seconds", [1, 3, 10, 30, 100, 300], value=30),
-        "points_needed": widgets.slider("Points to gain", 0, 10, value=2),
-    },
-    title="Which rung can you afford?",
-)
+# %%
+controls = {
+    "budget": widgets.steps("CPU seconds", [1, 3, 10, 30, 100, 300], value=30),
+    "gain": widgets.slider("Points to gain", 0, 10, value=2),
+}
+widgets.interactive_figure(affordable, controls, title="Which rung can you afford?")
 
 # %% [markdown]
 # ## 11 Your own table
@@ -401,7 +399,8 @@ widgets.interactive_figure(
 # course predict --model mine "The zip broke, but they sent a new one the same day."
 # ```
 #
-# It survives Ctrl-C, continues where it was, and keeps the best model. The same from Python, with the two quickest rungs:
+# It survives Ctrl-C, continues where it was, and keeps the best model. The same from Python, with two quick rungs. Their answers to these three traps tell you
+# what such rungs go by: single words and topics, not what is meant.
 
 # %%
 from pathlib import Path

@@ -84,7 +84,8 @@ def with_trainer(task: Task, rung: str, folder: Path) -> tuple[float, float]:
     arguments = transformers.TrainingArguments(
         output_dir=str(folder), num_train_epochs=epochs, per_device_train_batch_size=config.batch_size,
         per_device_eval_batch_size=2 * config.batch_size, lr_scheduler_type="cosine", warmup_steps=round(0.1 * steps),
-        max_grad_norm=1.0, bf16=task.precision == "bf16", report_to="none", save_strategy="no", logging_strategy="no",
+        max_grad_norm=1.0, bf16=task.precision == "bf16",
+        use_cpu=hardware.device() == "cpu", report_to="none", save_strategy="no", logging_strategy="no",
         disable_tqdm=True, remove_unused_columns=False, label_names=["labels"], seed=config.seed,
     )  # fmt: skip
     start = time.process_time()
