@@ -9,10 +9,14 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+# What runs in the background of a script ignores Ctrl-C, and so would the processes to which tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HERE = Path(__file__).parent
 SCRATCH = Path(tempfile.mkdtemp(prefix="course-tests-"))

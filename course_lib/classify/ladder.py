@@ -48,6 +48,11 @@ class RungResult:
     train_records: int
     predictions: tuple[int, ...]  # class indices of the test texts
 
+    @property
+    def peak_gb(self) -> float:
+        """The peak in gigabytes of 10^9 bytes, for tables."""
+        return self.peak_bytes / 1e9
+
     def row(self) -> dict[str, Any]:
         """The figures without the predictions."""
         return {name: value for name, value in asdict(self).items() if name != "predictions"}

@@ -64,11 +64,17 @@ class Meter:
 class Gauge(Protocol):
     """A high-water mark that can be read and set back to the present level."""
 
-    def read(self) -> int: ...
+    def read(self) -> int:
+        """The highest level since the last reset, in bytes."""
+        ...
 
-    def reset(self) -> None: ...
+    def reset(self) -> None:
+        """Begin anew at the present level."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Stop looking."""
+        ...
 
 
 class Watch:

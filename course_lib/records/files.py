@@ -177,4 +177,5 @@ def check_delimiter(path: Path, columns: Sequence[str], delimiter: str, *wanted:
 
 
 def first_line(error: BaseException) -> str:
+    """What an error of a library says first, short enough for a sentence of ours."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")

@@ -29,8 +29,8 @@
 # %% [markdown]
 # ## 1 The records
 #
-# A tier names the data set and the sizes. `load` reads the records, checks them, splits them by label, and removes from the training
-# part what is (nearly) in the test part as well: a model that has seen the exam proves nothing.
+# `load` reads the records, checks them, splits them by label, and removes from the training part what is (nearly) in the test as
+# well: a model that has seen the exam proves nothing.
 
 # %%
 from course_lib import records, tiers
@@ -45,9 +45,8 @@ for text, label in list(zip(split.train.texts, split.train.labels, strict=True))
     print(f"[{split.train.classes[label]}] {text[:220]}\n")
 
 # %% [markdown]
-# The texts are short, and many of them are not easy: praise wrapped in a complaint, a complaint told as a joke. How long they are
-# decides what a model has to compute, so look at that before anything else. The encoder brings its own tokenizer, and we count in its
-# tokens, not in words.
+# Many are not easy: praise wrapped in a complaint, a complaint told as a joke. How long they are decides what a model has to compute.
+# The encoder brings its own tokenizer, and we count in its tokens.
 
 # %%
 from course_lib.classify import Encoder, LadderConfig, Task, climb, label_curve
@@ -87,7 +86,7 @@ exercises.check("03-wilson", interval)
 #
 # Three classifiers know nothing of language in general. The first always gives the most frequent class. The second counts words and
 # pairs of words, weights rare ones more, and draws a line. The third reads the tokens in order with a small recurrent network that
-# starts from noise. If the encoder cannot beat these, there is no reason to pay for it.
+# starts from noise. If the encoder cannot beat these, there is no reason to pay for it. (The peak is the memory of the whole process.)
 
 # %%
 results = climb(task, ["majority", "tfidf", "rnn"])
@@ -99,6 +98,7 @@ columns = {
     "macro_f1": ("Macro-F1", "{:.2f}"),
     "trainable_params": ("Trained weights", "{:,}"),
     "cpu_seconds": ("CPU s", "{:.1f}"),
+    "peak_gb": ("Peak GB", "{:.1f}"),
 }
 plots.table(results, columns, caption="The baselines")
 
@@ -237,8 +237,8 @@ results += climb(task, ["all", "layerwise", "lora"], done=results)
 plots.table(results[6:], columns, caption="The encoder trained")
 
 # %% [markdown]
-# What did depth bring? The band is the 95% interval of each point. On a test of this size it is as wide as most of the differences,
-# so do not read the wiggles. The dashed line is the encoder as it is.
+# What did depth bring? The band is the 95% interval of each point. On a small test it is as wide as most of the differences, so do not
+# read the wiggles.
 
 # %%
 by_name = {r.rung: r for r in results}
@@ -310,8 +310,7 @@ for r in (r for r in results if r is not best):
 exercises.check("03-choose-rung", choose)
 
 # %% [markdown]
-# Where does the best one fail? The matrix counts texts by their true class and by the class it gave. Then read some of its mistakes: often
-# you will find that you hesitate as well.
+# Where does the best one fail? Look at the matrix, then read some of its mistakes: often you will hesitate as well.
 
 # %%
 matrix = [[0] * task.classes for _ in range(task.classes)]
@@ -359,7 +358,8 @@ from course_lib.assets import asset
 recording = json.loads(asset("recordings/ladder_reviews.json").read_text(encoding="utf-8"))
 about = recording["recorded"]
 caption = f"Recorded on {about['date']}: {about['train_records']} to learn from, {about['test_records']} to test on"
-plots.table(recording["results"], columns, caption=caption)
+rows = [row | {"peak_gb": row["peak_bytes"] / 1e9} for row in recording["results"]]
+plots.table(rows, columns, caption=caption)
 
 # %% [markdown]
 # ## 10 Choose for yourself

@@ -1,6 +1,6 @@
 """The tuned rungs of the ladder against transformers' Trainer on the same records, model, rates and epochs.
 
-    python tests/benchmarks/bench_ladder.py [--train 300] [--test 200] [--repeats 3] [--precision no] [--record]
+    python tests/benchmarks/bench_ladder.py [--train 300] [--test 200] [--repeats 3] [--record]
 
 Both train the same classifier (the same copy of the pretrained weights, the same head) with AdamW, a warm-up, a cosine
 and the same batch size. The Trainer pads random batches to their longest text and sends every batch through the whole
@@ -16,6 +16,7 @@ import json
 import statistics
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,24 +107,25 @@ def with_ladder(task: Task, rung: str) -> tuple[float, float]:
 
 
 def measure(task: Task, folder: Path, names: list[str], turn: int) -> dict[str, dict[str, float]]:
-    """One turn of both on every rung. The cache is filled once, in this turn, and counted once in the total."""
-    task = replace(task)  # a fresh, empty cache
-    found: dict[str, dict[str, float]] = {}
+    """One turn of all on every rung. A cache is filled once in this turn, and counted once in the total."""
+    tasks = {"ladder": task, "ladder_as_it_comes": replace(task, config=replace(task.config, precision="auto"))}
+    found: dict[str, dict[str, float]] = {"together": {}}
     for name in names:
-        order = [
-            ("trainer", lambda n=name: with_trainer(task, n, folder)),
-            ("ladder", lambda n=name: with_ladder(task, n)),
-        ]
-        for who, run in order if turn % 2 else reversed(order):
-            seconds, accuracy = run()
-            found.setdefault(name, {}).update({f"{who}_cpu_seconds": seconds, f"{who}_accuracy": accuracy})
-        row = found[name]
-        print(f"  {name:<8} " + "  ".join(f"{key} {value:.2f}" for key, value in sorted(row.items())), flush=True)
-    shared = sum(found[n]["ladder_cpu_seconds"] for n in names)
-    own = shared - sum(task.prefix_cost(level(task, n)).cpu_seconds for n in names) + task.cache.spent().cpu_seconds
-    trainer = sum(found[n]["trainer_cpu_seconds"] for n in names)
-    print(f"  together: Trainer {trainer:.0f} s, ladder {own:.0f} s, ratio {own / trainer:.3f}", flush=True)
-    return found | {"together": {"trainer_cpu_seconds": trainer, "ladder_cpu_seconds": own}}
+        runs = {who: partial(with_ladder, own, name) for who, own in tasks.items()}
+        runs["trainer"] = partial(with_trainer, task, name, folder)
+        found[name] = {}
+        for who in sorted(runs, reverse=bool(turn % 2)):
+            found[name][f"{who}_cpu_seconds"], found[name][f"{who}_accuracy"] = runs[who]()
+        print(f"  {name:<8} " + "  ".join(f"{key} {value:.2f}" for key, value in found[name].items()), flush=True)
+    for who in ("trainer", *tasks):
+        total = sum(found[name][f"{who}_cpu_seconds"] for name in names)
+        if who in tasks:  # every rung counts the states it used; together they were computed once
+            own = tasks[who]
+            used = sum(own.prefix_cost(level(own, name)).cpu_seconds for name in names)
+            total += own.cache.spent().cpu_seconds - used
+        found["together"][f"{who}_cpu_seconds"] = total
+    print("  together " + "  ".join(f"{key} {value:.0f}" for key, value in found["together"].items()), flush=True)
+    return found
 
 
 def level(task: Task, name: str) -> int:
@@ -138,24 +140,26 @@ def summary(turns: list[dict[str, dict[str, float]]], names: list[str]) -> dict[
     def spread(values: list[float]) -> list[float]:
         return [round(v, 3) for v in (min(values), statistics.median(values), max(values))]
 
-    def ratios(name: str) -> list[float]:
-        return spread([t[name]["ladder_cpu_seconds"] / t[name]["trainer_cpu_seconds"] for t in turns])
+    def ratio(turn: dict[str, dict[str, float]], who: str, rows: list[str]) -> float:
+        return sum(turn[r][f"{who}_cpu_seconds"] for r in rows) / sum(turn[r]["trainer_cpu_seconds"] for r in rows)
 
     def accuracy(name: str, who: str) -> float:
-        return round(statistics.mean(t[name][f"{who}_accuracy"] for t in turns), 4)
+        return round(statistics.mean(turn[name][f"{who}_accuracy"] for turn in turns), 4)
 
-    def without_head(turn: dict[str, dict[str, float]]) -> float:
-        head, both = turn.get("head", {"ladder_cpu_seconds": 0, "trainer_cpu_seconds": 0}), turn["together"]
-        key = "{}_cpu_seconds".format
-        return (both[key("ladder")] - head[key("ladder")]) / (both[key("trainer")] - head[key("trainer")])
-
-    rows = {
-        n: {"ratio": ratios(n), "trainer_accuracy": accuracy(n, "trainer"), "ladder_accuracy": accuracy(n, "ladder")}
-        for n in names
+    everyone = ("trainer", "ladder", "ladder_as_it_comes")
+    rows: dict[str, Any] = {}
+    for name in names:
+        rows[name] = {f"{who}_accuracy": accuracy(name, who) for who in everyone}
+        rows[name] |= {f"{who}_ratio": spread([ratio(turn, who, [name]) for turn in turns]) for who in everyone[1:]}
+    together: dict[str, Any] = {
+        f"{who}_mean_accuracy": round(statistics.mean(rows[name][f"{who}_accuracy"] for name in names), 4)
+        for who in everyone
     }
-    means = {who: round(statistics.mean(rows[n][f"{who}_accuracy"] for n in names), 4) for who in ("trainer", "ladder")}
-    together = {"ratio": ratios("together"), "ratio_without_head": spread([without_head(t) for t in turns])}
-    return {"rungs": rows, "together": together | {f"mean_{who}_accuracy": mean for who, mean in means.items()}}
+    tuned = [name for name in names if name != "head"]
+    for who in everyone[1:]:
+        together[f"{who}_ratio"] = spread([ratio(turn, who, ["together"]) for turn in turns])
+        together[f"{who}_ratio_without_head"] = spread([ratio(turn, who, tuned) for turn in turns])
+    return {"rungs": rows, "together": together}
 
 
 def main() -> None:
@@ -163,14 +167,13 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=300)
     parser.add_argument("--test", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--precision", default="no", choices=["no", "bf16", "auto"])
     parser.add_argument("--rungs", default=",".join(RUNGS))
     parser.add_argument("--record", action="store_true", help="write assets/recordings/ladder_benchmark.json")
     options = parser.parse_args()
     hardware.use_threads()
     tier = tiers.named("cpu")
     split = records.load(tier.sentiment, train_size=options.train, test_size=options.test)
-    config = replace(LadderConfig.for_tier(tier), precision=options.precision)
+    config = replace(LadderConfig.for_tier(tier), precision="no")
     encoder = Encoder.load(tier.encoder, tier.max_length)
     names = [name for name in rungs(encoder.depth) if name in options.rungs.split(",")]
     turns = []
@@ -182,8 +185,9 @@ def main() -> None:
     print(json.dumps(found, indent=1))
     if options.record:
         command = f"python tests/benchmarks/bench_ladder.py --train {options.train} --test {options.test}"
-        command += f" --repeats {options.repeats} --precision {options.precision} --record"
-        write("ladder_benchmark.json", {"recorded": about(command, seed=0, repeats=options.repeats), **found})
+        command += f" --repeats {options.repeats} --record"
+        facts = about(command, seed=0, repeats=options.repeats, as_it_comes=hardware.detect().precision)
+        write("ladder_benchmark.json", {"recorded": facts, **found, "turns": turns})
 
 
 if __name__ == "__main__":
