@@ -15,7 +15,7 @@
 #
 # | tier | model and data | minutes | memory |
 # |---|---|---|---|
-# | `cpu`, two cores | MiniLM, 6 blocks; the course's own reviews | under 3 | about 1.5 GB of RAM |
+# | `cpu`, two cores | MiniLM, 6 blocks; the course's own reviews | about 2 | about 2 GB of RAM |
 # | `t4` | DistilBERT, 6 blocks; film reviews | not measured yet | not measured yet |
 # | `gpu` | DistilBERT, 6 blocks; all film reviews | not measured yet | not measured yet |
 
