@@ -348,7 +348,7 @@ plots.line(
 
 # %% [markdown]
 # A run that fits into three minutes has few labels, which favours the frozen rungs. The course has also recorded the same ladder on *all*
-# of its reviews; nothing else changed. Compare the two tables before you decide what you believe.
+# of its reviews, with three epochs. Compare the two tables before you decide what you believe.
 
 # %%
 import json
