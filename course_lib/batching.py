@@ -1,10 +1,11 @@
 """Batches that waste little and can be found again.
 
-Texts differ in length, and a batch is as long as its longest text: with random batches of reviews, about half of
-what a model computes is padding. Bucketing shuffles the records, sorts within pools of a few dozen batches, cuts the
-pools into batches and shuffles those: almost no padding, still random. (A pool is at most a quarter of the records: if
-it were all of them, the same records would meet in every epoch.) The order of an epoch depends on nothing but
-the seed and the epoch's number, so a resumed run finds its place by counting.
+Texts differ in length, and a batch is as long as its longest text: in random batches of reviews, more than a third of
+what a model computes is padding (lesson 03 measures it). Bucketing shuffles the records, sorts within pools of a few
+dozen batches, cuts the pools into batches and shuffles those: half of the padding or more is gone, and the order is
+still random. (A pool is at most a quarter of the records: if it were all of them, the same records would meet in every
+epoch.) The order of an epoch depends on nothing but the seed and the epoch's number, so a resumed run finds its place
+by counting.
 
 Left out: packing several texts into one row, which needs block-diagonal attention.
 """

@@ -7,6 +7,7 @@ imports this file before any test. Processes that a test starts inherit it.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import signal
@@ -78,3 +79,16 @@ def stays_on_this_machine(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def _attempts() -> list[str]:
     return NETWORK_LOG.read_text(encoding="utf-8").splitlines() if NETWORK_LOG.exists() else []
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other make small models slow where other programs want the cores too."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    gc.freeze()  # each fit collects garbage; what other tests have imported need not be searched every time
+    yield
+    gc.unfreeze()
+    torch.set_num_threads(before)

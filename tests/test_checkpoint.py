@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import gc
 import os
 import resource
 import shutil
@@ -43,15 +42,7 @@ def fit(folder: Path | None, cut_at: int | None = None) -> tuple[dict[str, Any],
     return dataclasses.asdict(history), tiny_task.digest(model)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other make small models slow where other programs want the cores too."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    gc.freeze()  # each fit collects garbage; what other tests have imported need not be searched every time
-    yield
-    gc.unfreeze()
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

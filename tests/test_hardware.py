@@ -390,10 +390,11 @@ def test_the_environment_is_asked_at_every_detection(monkeypatch: pytest.MonkeyP
 
 
 def test_what_cannot_change_is_found_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    hardware.detect()
+    before = hardware.detect()
     monkeypatch.setattr(machine, "find_device", lambda: pytest.fail("asked again"))
     monkeypatch.setattr(machine, "processor", lambda: pytest.fail("asked again"))
-    hardware.detect()
+    after = hardware.detect()
+    assert (after.device, after.cpu, after.cpu_flags) == (before.device, before.cpu, before.cpu_flags)
 
 
 def test_people_read_device_memory_and_precision() -> None:

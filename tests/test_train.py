@@ -13,7 +13,7 @@ import pickle
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,7 @@ from tiny_task import Tiny, batches, config, digest, evaluate, items, loss, nois
 Batch = dict[str, Tensor]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other make small models slow where other programs want the cores too."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    gc.freeze()  # each fit collects garbage; what other tests have imported need not be searched every time
-    yield
-    gc.unfreeze()
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Slope(nn.Module):

@@ -27,8 +27,8 @@ RATE_TIMES_WIDTH = 0.04
 class LadderConfig:
     """Settings of all rungs.
 
-    The rate of the pretrained weights was the best of 1e-4, 2e-4 and 4e-4 on part of an early version of the reviews;
-    the others are usual values and were not searched for.
+    The rate of the pretrained weights was the best of 1e-4, 2e-4 and 4e-4 for training all layers on part of an early
+    version of the reviews; the others are usual values and were not searched for.
     """
 
     batch_size: int = 16

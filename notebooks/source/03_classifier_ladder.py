@@ -22,7 +22,7 @@
 # %% tags=["setup"]
 
 # %% [markdown] tags=["instructor"]
-# Timing for a room: 75 minutes. Run all at the start (three minutes), then read together. Ask before each rung: "What do you
+# Timing for a room: 75 minutes. Run all at the start (about two minutes), then read together. Ask before each rung: "What do you
 # expect, and how many points must it gain before you believe it?" People get stuck on intervals that overlap although the paired
 # test is clear; the cell with the confusion matrix is the place to stop.
 
@@ -131,7 +131,7 @@ print("one block:    ", millions(encoder.span(encoder.depth - 1)))
 print("embeddings:   ", millions(encoder.model.embeddings))
 
 # %% [markdown]
-# Half of this small encoder is its table of embeddings. Training "the last block" moves a few percent of the weights; training
+# Half of this small encoder is its table of embeddings. Training "the last block" moves less than a tenth of the weights; training
 # "everything" also moves a table in which most rows belong to words that our texts never use.
 #
 # **Exercise 3.** How many weights train when the last $n$ blocks and a head with one hidden layer do? Count the four square
@@ -418,7 +418,7 @@ for text in ("Nothing to complain about.", "I would not call it good.", "Best mo
 # %% [markdown]
 # ## 12 Quiz
 #
-# Seven questions; every answer is explained, the wrong ones too.
+# Eight questions; every answer is explained, the wrong ones too.
 
 # %%
 from course_lib.teach.quiz import quiz
@@ -441,7 +441,7 @@ claims.show("03")
 # %% [markdown]
 # ## 14 On a T4, and further
 #
-# On a T4 the same cells take DistilBERT and film reviews from the hub, several times the width and ten times the records. Training runs in
+# On a T4 the same cells take DistilBERT and film reviews from the hub, twice the width and about twenty times the records. Training runs in
 # fp16 with loss scaling, because this card has no bf16 units. The cache then lies in the computer's memory, not on the card; levels that
 # do not fit are left out and computed again.
 #

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/record_ladder.py [--precision auto]
 
-Takes about half an hour on two cores. Finished rungs are kept in build/record and not run again.
+Took 27 minutes on two cores that had other work as well. Finished rungs are kept in build/record and not run again.
 """
 
 from __future__ import annotations
