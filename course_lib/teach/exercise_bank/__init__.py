@@ -5,5 +5,6 @@ from __future__ import annotations
 # The modules of each lesson, in the order of its exercises.
 LESSONS = {
     "00": ("words_to_tokens",),
+    "01": ("static_state", "checkpointing", "cache_bytes", "zero_share", "training_days"),
     "03": ("interval", "trainable", "cache_saving", "macro_f1", "choose_rung"),
 }

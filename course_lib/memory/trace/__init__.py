@@ -1,0 +1,32 @@
+"""What a run will allocate, found by running it on tensors that hold no numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from course_lib.memory.recipe import Recipe
+from course_lib.memory.trace.extend import Layout, NotRepeating, extend
+from course_lib.memory.trace.log import OUTSIDE, PARTS, PHASES, Log, Peak, Segment, peaks
+
+
+def trace(config: Any, recipe: Recipe, *, causal: bool = True, whole: bool = False, gpu: bool = True) -> Log:
+    """The log of a run of the model of a transformers config: load, and one step including the optimizer's first.
+
+    A few blocks are traced and the log continued to the whole depth; ``whole`` traces every block.
+    """
+    from course_lib.memory.trace.build import period
+    from course_lib.memory.trace.run import record
+
+    depth, repeat = config.num_hidden_layers, period(config)
+    last = recipe.blocks + repeat if recipe.method == "last-n" else repeat
+    last += (depth - repeat - last) % repeat
+    layout = Layout(depth, repeat, last)
+    if whole or layout.traced >= depth:
+        return record(config, recipe, None, causal=causal, gpu=gpu)
+    try:
+        return extend(record(config, recipe, layout.traced, causal=causal, gpu=gpu), layout)
+    except NotRepeating:
+        return record(config, recipe, None, causal=causal, gpu=gpu)
+
+
+__all__ = ["OUTSIDE", "PARTS", "PHASES", "Layout", "Log", "NotRepeating", "Peak", "Segment", "extend", "peaks", "trace"]
