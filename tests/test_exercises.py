@@ -28,6 +28,11 @@ MODULES = {
 }
 TASKS: dict[str, Exercise] = {module.EXERCISE.id: module.EXERCISE for module in MODULES.values()}
 SLIPS = {
+    "01-static": MODULES["static_state"].STATIC_SLIPS,
+    "01-checkpoint": MODULES["checkpointing"].CHECKPOINT_SLIPS,
+    "01-kv-cache": MODULES["cache_bytes"].KV_SLIPS,
+    "01-zero": MODULES["zero_share"].ZERO_SLIPS,
+    "01-days": MODULES["training_days"].DAYS_SLIPS,
     "03-wilson": MODULES["interval"].WILSON_SLIPS,
     "03-trainable": tuple(trainable.trainable_slips()[: len(trainable.MISCOUNTS)]),
     "03-cache-saving": MODULES["cache_saving"].CACHE_SLIPS,
@@ -82,6 +87,10 @@ def test_an_exercise_has_what_a_learner_may_ask_for(id: str) -> None:
     assert len(SLIPS.get(id, MODULES["words_to_tokens"].SLIPS)) >= 3
     assert "..." in task.stub
     assert str(exercises.prompt(id)).endswith(task.stub)
+
+
+def test_lesson_01_has_five_exercises_in_order() -> None:
+    assert exercises.ids("01") == ("01-static", "01-checkpoint", "01-kv-cache", "01-zero", "01-days")
 
 
 def test_lesson_03_has_five_exercises_in_order() -> None:
@@ -190,6 +199,35 @@ def choose_with_pandas(results: list[dict[str, Any]]) -> str:
     return table.loc[table["cpu_seconds"].idxmin(), "rung"]
 
 
+def static_copy_by_copy(frozen: int, trained: int) -> int:
+    copies = {"weight": 2, "gradient": 2, "master": 4, "mean": 4, "mean of squares": 4}
+    return sum(size * trained for size in copies.values()) + copies["weight"] * frozen
+
+
+def activations_layer_by_layer(layers: int, boundary: int, inside: int, checkpointing: bool) -> int:
+    alive = peak = 0
+    for _ in range(layers):
+        alive += boundary + (0 if checkpointing else inside)
+        peak = max(peak, alive)
+    return max(peak, alive + inside) if checkpointing else peak
+
+
+def cache_from_the_tensor(layers: int, kv_heads: int, head_dim: int, tokens: int, sequences: int = 1) -> int:
+    import torch
+
+    keys_and_values = torch.empty(2, layers, sequences, kv_heads, tokens, head_dim, dtype=torch.bfloat16, device="meta")
+    return keys_and_values.numel() * keys_and_values.element_size()
+
+
+def shares_in_whole_bytes(parameters: int, devices: int, stage: int) -> int:
+    parts = [(2, 3), (2, 2), (12, 1)]  # bytes, and the stage from which they are split
+    return sum(-(-size * parameters // (devices if stage >= first else 1)) for size, first in parts)
+
+
+def days_in_exaflops(parameters: float, tokens: float, gpus: int, rate: float, utilisation: float) -> np.float64:
+    return np.float64(6 * parameters / 1e18 * tokens) / (gpus * rate * utilisation / 1e18) / 3600 / 24
+
+
 @pytest.mark.parametrize(
     ("id", "answer"),
     [
@@ -198,6 +236,14 @@ def choose_with_pandas(results: list[dict[str, Any]]) -> str:
         ("00-first", np.int64(133_000)),
         ("00-first", np.array(133_000)),
         ("00-first", Fraction(100_000 * 4, 3)),
+        ("01-static", static_copy_by_copy),
+        ("01-static", lambda frozen, trained: 2.0 * (frozen + trained) + 14 * trained),
+        ("01-checkpoint", activations_layer_by_layer),
+        ("01-checkpoint", lambda n, boundary, inside, on: n * boundary + (1 if on else n) * inside),
+        ("01-kv-cache", cache_from_the_tensor),
+        ("01-zero", shares_in_whole_bytes),
+        ("01-zero", lambda n, d, stage: n * [16, 4 + 12 / d, 2 + 14 / d, 16 / d][stage]),
+        ("01-days", days_in_exaflops),
         ("03-wilson", wilson_with_numpy),
         ("03-wilson", wilson_as_roots),
         ("03-wilson", wilson_rounded),
@@ -229,6 +275,32 @@ def test_the_count_of_parameters_is_that_of_real_blocks() -> None:
     assert trainable.trainable(3, 100, 300, 7, 5) == sum(p.numel() for p in blocks.parameters()) + head
 
 
+def test_a_static_weight_and_a_trained_one_are_those_of_the_formulas() -> None:
+    from course_lib.memory.arithmetic import training_state
+
+    state = training_state(1000, "bf16-master")
+    assert run(TASKS["01-static"].code)(0, 1000) == sum(state.values()) == 16_000
+
+
+def test_the_shares_asked_for_are_those_of_the_formulas() -> None:
+    from course_lib.memory.arithmetic import sharded, training_state
+
+    share = run(TASKS["01-zero"].code)
+    for stage, name in enumerate(("ddp", "zero1", "zero2", "zero3")):
+        device = sharded(training_state(1000, "bf16-master"), 5, name, bucket_view=True).device
+        assert share(1000, 5, stage) == sum(device.values()), name
+
+
+def test_the_cache_asked_for_is_the_one_worked_out_by_hand() -> None:
+    # a key and a value of 40 heads of 128 numbers in 40 layers, 2 bytes each: 2 * 40 * 40 * 128 * 2 = 819,200
+    assert run(TASKS["01-kv-cache"].code)(40, 40, 128, 1) == 819_200
+
+
+def test_the_days_asked_for_are_those_worked_out_by_hand() -> None:
+    # 6 * 13e9 * 1.4e12 = 1.092e23 operations; 1000 * 312e12 * 0.4 = 1.248e17 a second: 875,000 s, 10.127 days
+    assert run(TASKS["01-days"].code)(13e9, 1.4e12, 1000, 312e12, 0.4) == pytest.approx(875_000 / 86_400)
+
+
 def test_the_interval_asked_for_is_the_one_that_was_worked_out_by_hand() -> None:
     # p = 0.92, z^2/n = 0.076832, centre 0.92 + 0.038416 = 0.958416, root of 0.001472 + 0.000384160 = 0.0430832,
     # half 1.96 * 0.0430832 = 0.0844431; (0.958416 -+ 0.0844431) / 1.076832 = 0.811615 and 0.968450
@@ -253,6 +325,19 @@ def test_the_interval_asked_for_is_the_one_that_was_worked_out_by_hand() -> None
         ("00-first", lambda: 133_000, "not a function"),
         ("00-first", float("nan"), "nan"),
         ("00-first", np.array([133_000]), "where one number is wanted"),
+        ("01-static", 112e9, "Hand over the function itself"),
+        (
+            "01-static",
+            lambda f, t: 20 * t + 2 * f,
+            "`static_bytes(0, 1000)` gives 20000; right would be 16000. Here",
+        ),
+        ("01-static", lambda f, t: print(f, t), "`return`"),
+        ("01-checkpoint", lambda n, b, i, on: n * b + n**0.5 * i, "right would be"),
+        ("01-kv-cache", lambda n, k, d, t: 4 * n * k * d * t, "cannot be called"),
+        ("01-kv-cache", lambda *a: "0.8 MB", "the text '0.8 MB' where one number is wanted"),
+        ("01-zero", lambda n, d, s: {1: 4 + 12 / d}[s] * n, "KeyError"),
+        ("01-days", lambda n, d, g, r, u: 6 * n * d / g / r / u / 3600, "Those are hours"),
+        ("01-days", lambda n, d, g, r, u: 10.1, "does it use its arguments?"),
         ("03-wilson", (0.81, 0.97), "Hand over the function itself"),
         ("03-wilson", lambda s, n: 0.08, "a single number; an interval has two ends"),
         ("03-wilson", lambda s, n: print(), "`return`"),

@@ -273,7 +273,7 @@ def test_a_gated_layer_with_grouped_queries_by_hand() -> None:
         "attention statistics": 24,
         "mlp inputs": 96,
         "activation inputs": 256,
-        "gate": 256,
+        "activation outputs": 256,
         "up": 256,
         "down inputs": 256,
     }
@@ -364,7 +364,7 @@ def test_adapters_copy_their_inputs_when_their_precision_differs() -> None:
 
 def test_fourteen_gb_for_lora_on_7b_are_the_weights_alone() -> None:
     # 6,738,415,616 parameters x 2 bytes = 13.48 GB. On top: 32 layers of 4 matrices 4096 x 4096 and 3 of 4096 x 11008
-    # at rank 8: 32 x 8 x (4 x 8192 + 3 x 15104) = 19,988,480 parameters, 16 bytes each in fp32: 0.32 GB. And activations
+    # at rank 8: 32 x 8 x (4 x 8192 + 3 x 15104) = 19,988,480 parameters, 16 bytes each in fp32: 0.32 GB
     shapes = projection_shapes(hidden=4096, heads=32, kv_heads=32, head_dim=128, intermediate=11008, gated=True)
     adapters = 32 * lora_parameters(8, shapes.values())
     assert adapters == 19_988_480

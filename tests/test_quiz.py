@@ -65,8 +65,27 @@ def test_the_right_answer_is_not_always_in_the_same_place_or_always_the_longest(
     assert sum(longest) <= 0.7 * len(longest)
 
 
-def test_lessons_00_and_03_have_a_quiz() -> None:
-    assert {"00", "03"} <= set(LESSONS)
+def test_every_lesson_that_is_written_has_a_quiz() -> None:
+    assert {"00", "01", "03"} <= set(LESSONS)
+
+
+def test_the_figures_in_the_questions_of_lesson_01_are_right() -> None:
+    from course_lib.memory.arithmetic import lora_parameters, projection_shapes, training_flops
+    from course_lib.memory.gpus import gpu
+    from course_lib.memory.models import preset
+
+    whys = {question.id: question.choices for question in quiz("01").questions}
+    t4 = gpu("t4").usable
+    assert f"{t4 / 2**30:.2f} GiB are {t4 / 1e9:.1f} GB" in whys["left-on-t4"][2].why
+    assert f"{t4 / 1e9 - 14:.1f} GB" in whys["left-on-t4"][2].text
+    model = preset("llama-2-7b").architecture
+    shapes = projection_shapes(hidden=4096, heads=32, kv_heads=32, head_dim=128, intermediate=11008, gated=True)
+    share = model.layers * lora_parameters(8, shapes.values()) / model.parameters
+    assert f"{share:.1%}" == "0.3%"
+    assert "0.3%" in whys["lora-14"][0].why
+    saved = 1 - training_flops(7e9, 1e6, trained=0.003 * 7e9) / training_flops(7e9, 1e6)
+    assert saved == pytest.approx(1 / 3, abs=0.002)
+    assert training_flops(1e9, 1, trained=0, recompute=True) == training_flops(1e9, 1)  # as the last explanation says
 
 
 def test_the_figures_in_the_questions_of_lesson_03_are_right() -> None:
@@ -127,7 +146,7 @@ def test_a_file_that_is_not_text_or_not_there_gets_a_sentence(tmp_path: Path) ->
 
 
 def test_a_lesson_without_a_quiz_gets_a_sentence_with_those_that_have_one() -> None:
-    with pytest.raises(CourseError, match="'42' has no quiz; there is one for 00, 03"):
+    with pytest.raises(CourseError, match="'42' has no quiz; there is one for 00, 01, 03"):
         quiz("42")
     assert quizzes.right_answers("42") is None
 

@@ -149,16 +149,18 @@ def recognise(device_name: str, total: int) -> GPU | None:
 
 def _gpu(name: str, entry: dict[str, Any]) -> GPU:
     """One entry of the table in the units of the dataclass."""
-    sizes = {key: round(entry.pop(f"{key}_gib") * GIB) for key in ("memory", "usable", "context")}
-    rates = {key: entry.pop(key) * 1e12 for key in ("fp32", "fp16", "bf16")}
-    lists = {key: tuple(entry.pop(key, ())) for key in ("capability", "device", "also")}
+    sizes: dict[str, Any] = {key: round(entry.pop(f"{key}_gib") * GIB) for key in ("memory", "usable", "context")}
+    rates: dict[str, Any] = {key: entry.pop(key) * 1e12 for key in ("fp32", "fp16", "bf16")}
+    major, minor = entry.pop("capability")
     return GPU(
         name=name,
+        capability=(major, minor),
+        device=tuple(entry.pop("device")),
+        also=tuple(entry.pop("also", ())),
         bandwidth=entry.pop("bandwidth") * 1e9,
         dollars_per_hour=entry.pop("dollars"),
         **sizes,
         **rates,
-        **lists,
         **entry,
     )
 

@@ -23,7 +23,7 @@ OPTIMIZERS = ("adamw", "adamw-foreach", "adamw-8bit", "paged-adamw", "paged-adam
 ATTENTIONS = ("sdpa", "eager", "flash")
 LENGTHS = ("fixed", "varying")
 SHARDINGS = ("none", "ddp", "zero1", "zero2", "zero3", "fsdp")
-PROGRAMS = ("transformers", "litgpt-2023", "litgpt-2024")
+PROGRAMS = ("transformers", "litgpt-2023", "litgpt-2023-adapter", "litgpt-2023-adapter-v2", "litgpt-2024")
 TARGET_WORDS = ("all-linear", "qv")
 
 WIDTH = {"fp32": 4, "fp16": 2, "bf16": 2, "fp16-mixed": 4, "bf16-mixed": 4}  # bytes in which a weight is held

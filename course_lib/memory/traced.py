@@ -54,7 +54,8 @@ def _log(what: Subject, recipe: Recipe, gpu: GPU, whole: bool) -> Log:
     from course_lib.memory.sharding import share
     from course_lib.memory.trace import trace
 
-    return share(trace(what.config, recipe, causal=what.architecture.causal, whole=whole, gpu=gpu.is_cuda), recipe)
+    card = gpu.capability if gpu.is_cuda else None
+    return share(trace(what.config, recipe, causal=what.architecture.causal, whole=whole, capability=card), recipe)
 
 
 def steady(log: Log) -> Log:
@@ -77,10 +78,12 @@ def reserved(logs: Sequence[Log], recipe: Recipe, gpu: GPU) -> tuple[int, bool]:
     run may fit although it would like to hold more.
     """
     sizes, events = history([*logs, *[logs[-1]] * (STEPS - 1)] if recipe.trains else logs[-1:])
-    loaded = max((s.end for s in logs[0].segments if s.phase == "load"), default=0)
-    scratch = range(len(sizes), len(sizes) + (2 if recipe.trains else 1))
-    sizes += [workspace_bytes(gpu.capability)] * len(scratch)
-    events[loaded:loaded] = scratch
+    # Every thread takes a workspace with its first matrix product: the forward pass one, the backward pass another.
+    starts = [next((s.start for s in logs[0].segments if s.phase == name), None) for name in ("backward", "forward")]
+    for start in starts:
+        if start is not None:
+            events.insert(start, len(sizes))
+            sizes.append(workspace_bytes(gpu.capability))
     free = replay(sizes, events).peak_reserved
     limit = gpu.usable - gpu.context
     if free <= limit:

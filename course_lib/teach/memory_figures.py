@@ -17,7 +17,7 @@ import numpy as np
 
 from course_lib.errors import CourseError
 from course_lib.teach import figure
-from course_lib.teach.figure import COLOURS, GREY, HATCHES, INK, Figure
+from course_lib.teach.figure import COLOURS, GREY, INK, Figure
 from course_lib.teach.summaries import listed
 from course_lib.teach.values import named, number
 

@@ -79,11 +79,12 @@ class Layer:
 
     def saved(self, batch: int, seq: int) -> dict[str, int]:
         """Bytes of every tensor kept for the backward pass of ``batch`` sequences of ``seq`` tokens, by name."""
-        tokens = count("batch", batch) * count("seq", seq)
-        scores = tokens * seq * self.heads if self.attention == "eager" else 0
+        length = count("seq", seq)
+        tokens = count("batch", batch) * length
+        scores = tokens * length * self.heads if self.attention == "eager" else 0
         parts = {name: tokens * size for name, size in (self._norms() | self._attention() | self._mlp()).items()}
         parts |= {name: scores * size for name, size in self._per_score().items()}
-        return {name: size for name, size in parts.items() if size}
+        return {name: int(size) for name, size in parts.items() if size}
 
     # Bytes per token
 
@@ -141,7 +142,7 @@ class Layer:
         return {
             "mlp inputs": inputs * self.hidden * value,
             "activation inputs": width * kept,
-            "gate": width * value if self.gated else 0,
+            "activation outputs": width * value if self.gated else 0,
             "up": width * value if self.gated else 0,
             "down inputs": (1 if own_result else self._copies("down")) * width * value,
         }

@@ -49,18 +49,7 @@ def logits_bytes(
     """
     tokens, width = count("batch", batch) * count("seq", seq), count("bytes_per_value", bytes_per_value, 1)
     at_once = min(count("chunk", chunk) or tokens, tokens) * count("vocab", vocab, 1)
-    wide = max(4, width) if upcast else width
-    terms = {
-        "forward": {"logits": width},
-        "loss": {"logits": width, "fp32 copy": 0 if wide == width else wide, "log-softmax": wide},
-        "backward": {
-            "logits": width,
-            "log-softmax": wide,
-            "gradient of log-softmax": wide,
-            "gradient of logits": wide,
-        },
-    }
-    live = terms[choice("phase", phase, PHASES)]
+    live = _per_logit(width, max(4, width) if upcast else width)[choice("phase", phase, PHASES)]
     return {name: at_once * size for name, size in live.items() if size}
 
 
@@ -83,6 +72,13 @@ def kv_cache_bytes(
     heads = count("kv_heads", kv_heads, 1) * count("head_dim", head_dim, 1)
     values = 2 * count("layers", layers) * heads * kept * count("batch", batch)
     return round(values * _width(bytes_per_value))
+
+
+def _per_logit(width: int, wide: int) -> dict[str, dict[str, int]]:
+    """Bytes per token and word at each phase's peak: logits of ``width`` bytes, a loss computed in ``wide`` bytes."""
+    loss = {"fp32 copy": 0 if wide == width else wide, "log-softmax": wide}
+    gradients = {"log-softmax": wide, "gradient of log-softmax": wide, "gradient of logits": wide}
+    return {"forward": {"logits": width}, "loss": {"logits": width} | loss, "backward": {"logits": width} | gradients}
 
 
 def _width(bytes_per_value: float) -> float:

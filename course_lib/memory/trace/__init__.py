@@ -9,10 +9,18 @@ from course_lib.memory.trace.extend import Layout, NotRepeating, extend
 from course_lib.memory.trace.log import OUTSIDE, PARTS, PHASES, Log, Peak, Segment, peaks
 
 
-def trace(config: Any, recipe: Recipe, *, causal: bool = True, whole: bool = False, gpu: bool = True) -> Log:
+def trace(
+    config: Any,
+    recipe: Recipe,
+    *,
+    causal: bool = True,
+    whole: bool = False,
+    capability: tuple[int, int] | None = (8, 0),
+) -> Log:
     """The log of a run of the model of a transformers config: load, and one step including the optimizer's first.
 
     A few blocks are traced and the log continued to the whole depth; ``whole`` traces every block.
+    ``capability`` is that of the GPU whose kernels would run; None means this processor.
     """
     from course_lib.memory.trace.build import period
     from course_lib.memory.trace.run import record
@@ -22,11 +30,11 @@ def trace(config: Any, recipe: Recipe, *, causal: bool = True, whole: bool = Fal
     last += (depth - repeat - last) % repeat
     layout = Layout(depth, repeat, last)
     if whole or layout.traced >= depth:
-        return record(config, recipe, None, causal=causal, gpu=gpu)
+        return record(config, recipe, None, causal=causal, capability=capability)
     try:
-        return extend(record(config, recipe, layout.traced, causal=causal, gpu=gpu), layout)
+        return extend(record(config, recipe, layout.traced, causal=causal, capability=capability), layout)
     except NotRepeating:
-        return record(config, recipe, None, causal=causal, gpu=gpu)
+        return record(config, recipe, None, causal=causal, capability=capability)
 
 
 __all__ = ["OUTSIDE", "PARTS", "PHASES", "Layout", "Log", "NotRepeating", "Peak", "Segment", "extend", "peaks", "trace"]

@@ -35,6 +35,7 @@ class Traced:
     head: nn.Module
     causal: bool
     loss: Callable[[Tensor, Tensor], Tensor] | None = None  # from token ids and labels; None: as transformers does it
+    lingers: bool = False  # the training loop keeps a step's loss, and what hangs on it, until it has the next one
 
     @property
     def learned(self) -> list[tuple[str, nn.Parameter]]:
@@ -80,12 +81,12 @@ def build(config: Any, recipe: Recipe, layers: int | None, *, causal: bool) -> T
         blocks = _blocks(model, config.num_hidden_layers)
         if recipe.method == "qlora":
             _quantize(model, recipe)
+        if recipe.checkpointing:
+            model.gradient_checkpointing_enable(recomputing())
         return _finish(model, blocks, recipe, causal=causal)
 
 
 def _finish(model: Any, blocks: list[nn.Module], recipe: Recipe, *, causal: bool) -> Traced:
-    if recipe.checkpointing:
-        model.gradient_checkpointing_enable(recomputing())
     head = model.get_output_embeddings() if causal else _classifier(model)
     model = _learning(model, blocks, recipe, head)
     model.train(recipe.trains)
@@ -100,7 +101,7 @@ def recomputing() -> dict[str, Any]:
     return {
         "use_reentrant": False,
         "preserve_rng_state": False,
-        "context_fn": lambda: (nullcontext(), OnGPU() if OnGPU.active else nullcontext()),
+        "context_fn": lambda: (nullcontext(), OnGPU(OnGPU.active[-1]) if OnGPU.active else nullcontext()),
     }
 
 

@@ -5,13 +5,15 @@ would then come out wrong, and are put right while this mode is active:
 
 * attention: on a GPU the fused kernels keep the output and one float32 per query and head, and their backward pass
   needs a float32 accumulator for the queries' gradients (Dao 2023, FlashAttention-2, algorithm 2; the same in
-  PyTorch's memory-efficient kernel for 16 bits). Shapes: queries (B, H, S, D), keys and values (B, K, S, D).
+  PyTorch's memory-efficient kernel for 16 bits). Shapes: queries (B, H, S, D), keys and values (B, K, S, D). Where no
+  fused kernel takes the tensors, PyTorch falls back to plain products and keeps all S x S scores: for fewer key than
+  query heads that is every card before compute capability 8.0, a T4 for instance.
 * autocast: CUDA runs some operations in float32 that a processor runs in 16 bits (torch.amp's list of CUDA ops).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -45,14 +47,19 @@ IN_FLOAT32 = frozenset(
     }
 )
 
+# FlashAttention lays its output out like the queries, the memory-efficient kernel always with the heads of a token side
+# by side; where the two differ, joining the heads is a copy or is not. Flash takes no mask, 16 bits only, and heads up
+# to 256 wide, on most cards up to 192 in training (check_requires_grad_and_head_dim_gt192... in sdp_utils.cpp).
+WIDEST = {(8, 0): 256, (9, 0): 256}
+
 
 class Attention(torch.autograd.Function):
     """The shapes of a fused attention kernel, forward and backward; no numbers."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, flash: bool) -> Tensor:
         batch, heads, queries, _ = q.shape
-        out = q.new_empty(batch, queries, heads, v.shape[-1]).transpose(1, 2)
+        out = torch.empty_like(q) if flash else q.new_empty(batch, queries, heads, v.shape[-1]).transpose(1, 2)
         logsumexp = q.new_empty(batch, heads, queries, dtype=torch.float32)
         ctx.save_for_backward(q, k, v, out, logsumexp, mask)
         return out
@@ -69,7 +76,7 @@ class Attention(torch.autograd.Function):
             groups = q.shape[1] // k.shape[1]
             dk = dk.unflatten(1, (k.shape[1], groups)).sum(2)
             dv = dv.unflatten(1, (v.shape[1], groups)).sum(2)
-        return dq, dk, dv, None
+        return dq, dk, dv, None, None
 
 
 def _like(x: Tensor, heads: int | None = None, dtype: torch.dtype | None = None) -> Tensor:
@@ -78,23 +85,30 @@ def _like(x: Tensor, heads: int | None = None, dtype: torch.dtype | None = None)
 
 
 class OnGPU(TorchFunctionMode):
-    """Replaces attention and autocast's float32 list while it is active."""
+    """Replaces attention, dropout and autocast's float32 list while it is active.
 
-    active = 0  # how many are
+    ``capability`` is the card's. A backward pass switches function modes off; ``active`` says what was on.
+    """
+
+    active: ClassVar[list[tuple[int, int]]] = []  # capabilities, the innermost last
+
+    def __init__(self, capability: tuple[int, int] = (8, 0)) -> None:
+        super().__init__()
+        self.capability = capability
 
     def __enter__(self) -> Any:
-        OnGPU.active += 1
+        OnGPU.active.append(self.capability)
         return super().__enter__()
 
     def __exit__(self, *failure: Any) -> None:
         super().__exit__(*failure)
-        OnGPU.active -= 1
+        OnGPU.active.pop()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         autocast = torch.is_autocast_enabled("cpu")
         if func is F.scaled_dot_product_attention:
-            return _attention(*args, autocast=autocast, **kwargs)
+            return _attention(*args, autocast=autocast, capability=self.capability, **kwargs)
         if func is F.dropout:
             return _dropout(*args, **kwargs)
         if autocast and func in IN_FLOAT32:
@@ -118,6 +132,9 @@ def _attention(
     attn_mask: Tensor | None = None,
     *_: Any,
     autocast: bool = False,
+    capability: tuple[int, int] = (8, 0),
+    enable_gqa: bool = False,
+    is_causal: bool = False,
     **__: Any,
 ) -> Tensor:
     if autocast:
@@ -125,4 +142,9 @@ def _attention(
         query, key, value = (x.to(dtype) for x in (query, key, value))
     if attn_mask is not None and attn_mask.dtype == torch.bool:  # the kernel adds a mask in the queries' precision
         attn_mask = query.new_empty(attn_mask.shape)
-    return Attention.apply(query, key, value, attn_mask)
+    fused = capability >= (8, 0) and attn_mask is None and query.element_size() == 2
+    flash = fused and query.shape[-1] <= WIDEST.get(capability, 192)
+    if key.shape[1] != query.shape[1] and not (enable_gqa and flash):
+        plain = torch.ops.aten._scaled_dot_product_attention_math
+        return plain(query, key, value, attn_mask, 0.0, is_causal, enable_gqa=enable_gqa)[0]
+    return Attention.apply(query, key, value, attn_mask, flash)

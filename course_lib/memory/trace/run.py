@@ -27,10 +27,12 @@ from course_lib.memory.trace.record import Recorder
 BLOCK_NUMBER = re.compile(r"\.(\d+)\.")
 
 
-def record(config: Any, recipe: Recipe, layers: int | None, *, causal: bool, gpu: bool = True) -> Log:
+def record(
+    config: Any, recipe: Recipe, layers: int | None, *, causal: bool, capability: tuple[int, int] | None = (8, 0)
+) -> Log:
     """The log of one run of a model of so many blocks (None: all of them), first step included.
 
-    ``gpu`` records what CUDA's kernels would do; otherwise what this processor's do.
+    ``capability`` is the compute capability of the GPU whose kernels would run; None: this processor's.
     """
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
@@ -40,8 +42,8 @@ def record(config: Any, recipe: Recipe, layers: int | None, *, causal: bool, gpu
         stack.enter_context(_one_sequence_per_row())
         traced = build(config, recipe, layers, causal=causal)
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        if gpu:
-            stack.enter_context(OnGPU())
+        if capability:
+            stack.enter_context(OnGPU(capability))
         materialize(traced.model)
         recorder = stack.enter_context(Recorder())
         run = _Run(traced, recipe, recorder)
@@ -79,6 +81,7 @@ class _Run:
     def __init__(self, traced: Traced, recipe: Recipe, recorder: Recorder) -> None:
         self.traced, self.recipe, self.recorder = traced, recipe, recorder
         self.phase = "load"
+        self.left: Tensor | None = None  # the loss of the step before, in programs that keep it
 
     def cut(self, phase: str, block: int = OUTSIDE, name: str = "") -> None:
         self.phase = phase
@@ -121,21 +124,28 @@ class _Run:
     # -- training ----------------------------------------------------------------------------------------------------
 
     def train(self) -> None:
-        for k in range(1 if self.recipe.accumulate == 1 else 2):
+        again = self.recipe.accumulate > 1 or self.traced.lingers
+        for k in range(2 if again else 1):
             if k:  # gradients are there already: what the first micro-batch did is not what has the peak
                 self._forget()
             self._one()
         self._step()
 
     def _forget(self) -> None:
-        """Drop the first micro-batch from the log, except for the gradients that it left."""
+        """Drop the first micro-batch from the log, except for the gradients that it left and what else lingers."""
         recorder = self.recorder
+        if self.recipe.accumulate == 1:
+            self._zero()
         kept = {recorder.see(p.grad) for _, p in self.traced.learned if p.grad is not None}
         loaded = max(s.end for s in recorder.log.segments if s.phase == "load")
         recorder.close()
-        alive: set[int] = set()
-        for event in recorder.log.events[loaded:]:
-            (alive.add if event >= 0 else alive.discard)(event if event >= 0 else ~event)
+        alive: dict[int, int] = {}  # storage -> the block whose pass made it
+        for segment in recorder.log.segments:
+            for event in recorder.log.events[segment.start : segment.end] if segment.start >= loaded else ():
+                if event >= 0:
+                    alive[event] = segment.block
+                else:
+                    alive.pop(~event, None)
         events = recorder.log.events[:loaded]
         segments = [s for s in recorder.log.segments if s.phase == "load"]
         recorder.log.events, recorder.log.segments = events, segments
@@ -146,8 +156,11 @@ class _Run:
                     number = recorder.see(p.grad)
                     recorder.log.parts[number] = "gradients"
                     recorder.log.events.append(number)
-                    alive.discard(number)
-        recorder.log.events.extend(sorted(alive - kept))
+            recorder.log.events.extend(n for n, home in alive.items() if home == block and n not in kept)
+
+    def _zero(self) -> None:
+        for _, p in self.traced.learned:
+            p.grad = None
 
     def _one(self) -> None:
         """Forward and backward of one micro-batch."""
@@ -159,9 +172,12 @@ class _Run:
         with self._watching():
             with _autocast(recipe):
                 loss = self._loss(ids, labels)
+            self.left = loss if self.traced.lingers else None  # what the step before left goes only now
             self.cut("backward", OUTSIDE, "before")
             recorder.part = "temporary"
             loss.backward()
+            self.cut("backward", OUTSIDE, "done")  # what hangs on the loss goes with it, whichever block made it
+            del loss
         for _, p in self.traced.learned:
             if p.grad is not None:
                 recorder.log.parts[recorder.see(p.grad)] = "gradients"
@@ -266,8 +282,8 @@ class _Run:
             for number in numbers:
                 log.free(number)
         self.cut("step", OUTSIDE, "zero")
-        for _, p in self.traced.learned:
-            p.grad = None
+        self._zero()
+        self.left = self.traced.loss = None
 
     # -- inference ---------------------------------------------------------------------------------------------------
 
@@ -297,11 +313,8 @@ class _Run:
         """What the tokens between the first and the last add to the cache, block by block as a decoder does it."""
         for i, layer in enumerate(cache.layers):
             self.cut("forward", i, "in between")
-            for name in ("keys", "values"):
-                held = getattr(layer, name)
-                batch, heads, _, width = held.shape
-                setattr(layer, name, torch.cat([held, held.new_empty(batch, heads, tokens, width)], dim=-2))
-                del held
+            batch, heads, _, width = layer.keys.shape
+            cache.update(*(layer.keys.new_empty(batch, heads, tokens, width) for _ in range(2)), i)
         self._mark(cache)
 
     def _mark(self, cache: Any) -> None:
@@ -312,12 +325,12 @@ class _Run:
 
 @contextmanager
 def _autocast(recipe: Recipe) -> Iterator[None]:
-    """The recipe's autocast. peft asks whether CUDA's is on, so that is said as well."""
+    """The recipe's autocast. peft asks whether CUDA's is on, so that is said as well where a GPU is meant."""
     if not recipe.autocasts:
         yield
         return
     before = torch.is_autocast_enabled("cuda")
-    torch.set_autocast_enabled("cuda", True)
+    torch.set_autocast_enabled("cuda", bool(OnGPU.active))
     try:
         with torch.autocast("cpu", DTYPES[recipe.compute]):
             yield

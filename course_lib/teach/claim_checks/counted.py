@@ -11,30 +11,30 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
-# The same few sentences three times, written for this course. German has many speakers online, Swahili few for its size.
+# The same few sentences three times, written for this course: English, a relative of it, and a language far from it.
 SAME_TEXT: Mapping[str, str] = {
     "English": (
-        "In the morning the mother went to the market to buy vegetables and fruit. The children stayed at home and read"
-        " their books. When the sun was hot, they sat under a big tree and drank cold water. In the evening the father"
-        " came back from the field, and the whole family ate together. After the meal the grandmother told them the story"
-        " of the hare and the lion."
+        "In the morning the mother went to the market to buy vegetables and fruit. The children stayed at home and"
+        " read their books. When the sun was hot, they sat under a big tree and drank cold water. In the evening"
+        " the father came back from the field, and the whole family ate together. After the meal the grandmother"
+        " told them the story of the hare and the lion."
     ),
     "German": (
-        "Am Morgen ging die Mutter auf den Markt, um Gemüse und Obst zu kaufen. Die Kinder blieben zu Hause und lasen ihre"
-        " Bücher. Als die Sonne heiß war, setzten sie sich unter einen großen Baum und tranken kaltes Wasser. Am Abend kam"
-        " der Vater vom Feld zurück, und die ganze Familie aß zusammen. Nach dem Essen erzählte ihnen die Großmutter die"
-        " Geschichte vom Hasen und vom Löwen."
+        "Am Morgen ging die Mutter auf den Markt, um Gemüse und Obst zu kaufen. Die Kinder blieben zu Hause und"
+        " lasen ihre Bücher. Als die Sonne heiß war, setzten sie sich unter einen großen Baum und tranken kaltes"
+        " Wasser. Am Abend kam der Vater vom Feld zurück, und die ganze Familie aß zusammen. Nach dem Essen"
+        " erzählte ihnen die Großmutter die Geschichte vom Hasen und vom Löwen."
     ),
     "Swahili": (
         "Asubuhi mama alikwenda sokoni kununua mboga na matunda. Watoto walibaki nyumbani wakisoma vitabu vyao. Jua"
-        " lilipokuwa kali, walikaa chini ya mti mkubwa na kunywa maji baridi. Jioni baba alirudi kutoka shambani, na familia"
-        " yote ikala chakula pamoja. Baada ya chakula bibi aliwasimulia hadithi ya sungura na simba."
+        " lilipokuwa kali, walikaa chini ya mti mkubwa na kunywa maji baridi. Jioni baba alirudi kutoka shambani,"
+        " na familia yote ikala chakula pamoja. Baada ya chakula bibi aliwasimulia hadithi ya sungura na simba."
     ),
 }
 
@@ -120,14 +120,9 @@ def evidence(name: str, model: Any, tokenizer: Any, texts: Sequence[str]) -> Cou
 
 
 @functools.cache
-def counted(load: Callable[[], tuple[str, Any, Any, Sequence[str]]] | None = None) -> Counted:
-    """The evidence from what is on board: the embedded encoder and the course's reviews."""
-    return evidence(*(load or on_board)())
-
-
-def on_board() -> tuple[str, Any, Any, Sequence[str]]:
-    """The embedded encoder with its tokenizer, and the texts of all reviews."""
+def counted() -> Counted:
+    """The evidence from what is on board: the embedded encoder and the texts of all reviews."""
     from course_lib import hub, records
 
     split = records.load("reviews")
-    return ("MiniLM", *hub.load_encoder("minilm"), [*split.train.texts, *split.test.texts])
+    return evidence("MiniLM", *hub.load_encoder("minilm"), [*split.train.texts, *split.test.texts])

@@ -13,11 +13,11 @@ def static_bytes(frozen: int, trained: int) -> int:
 
 
 STATIC_CASES = (
-    Case((0, 7_000_000_000), "Here everything learns."),
-    Case((6_738_415_616, 0), "Nothing learns here: this is a model that only answers."),
-    Case((6_738_415_616, 19_988_480), "That is Llama-2-7B with a LoRA."),
+    Case((0, 1000), "Here everything learns."),
+    Case((1000, 0), "Nothing learns here: this is a model that only answers."),
     Case((1000, 10)),
     Case((12, 3)),
+    Case((6_738_415_616, 19_988_480), "That is Llama-2-7B with a LoRA."),
 )
 
 STATIC_SLIPS = (

@@ -1,0 +1,238 @@
+"""A plan in words and figures: what it is about, what fills the memory, whether it fits, what to change.
+
+`verdict` is the one sentence that matters, `line` fits the beginning of a run, `phases` and `engines` are the tables,
+and `render` prints all of it on 80 columns. Sizes are written in GB of 10^9 bytes, or in MB of 10^6 where a whole plan
+is smaller than that, always with their unit.
+
+Left out: drawing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from course_lib.memory.trace.log import PARTS, PHASES
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from course_lib.memory.plan import Plan
+    from course_lib.memory.recipe import Recipe
+
+GB, MB = 10**9, 10**6
+TITLES = {"kv_cache": "keys, values"}
+SAID = ("method", "precision", "micro_batch", "seq_len", "new_tokens", "optimizer", "attention", "devices", "sharding")
+DETAILS = {
+    "lora": ("rank", "targets", "adapter_precision"),
+    "qlora": ("rank", "targets", "adapter_precision", "double_quantization"),
+    "last-n": ("blocks",),
+    "prompt": ("prompt_tokens", "adapter_precision"),
+}
+Rows = list[list[str]]
+
+
+def amount(size: float) -> str:
+    """A number of bytes with its unit.
+
+    >>> amount(15_634_000_000), amount(136_300_000), amount(2_500_000)
+    ('15.63 GB', '136 MB', '2.5 MB')
+    """
+    if abs(size) >= GB:
+        return f"{size / GB:,.2f} GB"
+    return f"{size / MB:,.{0 if abs(size) >= 10 * MB else 1}f} MB"
+
+
+def duration(seconds: float) -> str:
+    """A time that people can read.
+
+    >>> duration(0.0123), duration(12.3), duration(4000)
+    ('12 ms', '12 s', '1.1 h')
+    """
+    for unit, name in ((3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms")):
+        if seconds >= unit:
+            return f"{seconds / unit:.2g} {name}" if seconds < 10 * unit else f"{seconds / unit:,.0f} {name}"
+    return f"{seconds * 1e6:.2g} µs"
+
+
+# -- sentences ---------------------------------------------------------------------------------------------------------
+
+
+def verdict(plan: Plan) -> str:
+    """Whether it fits, in one sentence with what is left or what is missing."""
+    card, usable = plan.gpu.title, amount(plan.gpu.usable)
+    if not plan.fits:
+        missing = max(0, plan.reserved_bytes - plan.gpu.usable)
+        return f"Does not fit {card}: {amount(plan.reserved_bytes)} are {amount(missing)} more than its {usable}."
+    if plan.free_bytes <= 0:
+        return (
+            f"Fits {card} just so: PyTorch has to give memory back to the driver and take it again to stay within"
+            f" {usable}, which costs time."
+        )
+    return f"Fits {card}: {amount(plan.free_bytes)} of its {usable} stay free."
+
+
+def line(plan: Plan) -> str:
+    """A plan in one line, for the beginning of a run."""
+    return (
+        f"{plan.model}, {plan.recipe.method}: {amount(plan.peak_bytes)} at the peak ({plan.peak_phase}),"
+        f" {amount(plan.reserved_bytes)} for the process. {verdict(plan)}"
+    )
+
+
+def parameters(plan: Plan) -> str:
+    """How many there are and how many of them learn."""
+    share = plan.trainable_params / plan.total_params
+    if not plan.recipe.trains:
+        learn = "none learns"
+    elif share >= 1:
+        learn = "all learn" if share == 1 else f"all learn, and {plan.trainable_params - plan.total_params:,} new ones"
+    else:
+        learn = f"{plan.trainable_params:,} learn ({share:.2%})"
+    return f"{plan.total_params:,} parameters, {learn}"
+
+
+def settings(recipe: Recipe) -> str:
+    """What is run, in words: the method with what belongs to it, the batch, then whatever else was chosen."""
+    batch = f"{recipe.micro_batch} × {recipe.seq_len} tokens"
+    if recipe.new_tokens:
+        batch += f" and {recipe.new_tokens} new ones"
+    words = [recipe.method, *(_setting(recipe, name) for name in DETAILS.get(recipe.method, ()))]
+    words += [recipe.precision, batch, *([recipe.optimizer] if recipe.trains else []), f"{recipe.attention} attention"]
+    if recipe.devices > 1:
+        words.append(f"{recipe.sharding} over {recipe.devices} GPUs")
+    known = {*SAID, *DETAILS.get(recipe.method, ())}
+    return ", ".join(words + [_setting(recipe, name) for name in recipe.settings() if name not in known])
+
+
+def _setting(recipe: Recipe, name: str) -> str:
+    value, words = getattr(recipe, name), name.replace("_", " ")
+    if isinstance(value, bool):
+        return words if value else f"no {words}"
+    if isinstance(value, tuple):
+        value = "+".join(value)
+    if name == "adapter_precision":
+        return f"adapters in {recipe.learned}"
+    return str(value) if name == "targets" else f"{words} {value}"
+
+
+def notes(plan: Plan) -> list[str]:
+    """What the figures alone do not say."""
+    recipe, said = plan.recipe, []
+    if recipe.method in ("full", "last-n") and recipe.precision == "fp16":
+        said.append(
+            "Weights that are trained in fp16 lose small updates, and PyTorch's gradient scaler refuses them; fp16-mixed"
+            " keeps them in fp32."
+        )
+    if plan.engine == "formulas" and recipe.program != "transformers":
+        said.append(f"The formulas describe transformers' layers, the trace those of {recipe.program}.")
+    return said
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def phases(plan: Plan) -> tuple[list[str], Rows]:
+    """Live bytes of each part at the peak of each phase: the head of the table, with its unit, and its rows."""
+    names = [name for name in PHASES if name in plan.phases]
+    unit, title = (GB, "GB") if plan.peak_bytes >= GB else (MB, "MB")
+    held = {part for phase in plan.phases.values() for part in phase}
+    parts = [part for part in PARTS if part in held] + sorted(held.difference(PARTS))
+    rows = [[TITLES.get(part, part), *(_cell(plan.phases[name].get(part, 0), unit) for name in names)] for part in parts]
+    rows.append(["all", *(_cell(sum(plan.phases[name].values()), unit) for name in names)])
+    return [title, *names], rows
+
+
+def _cell(size: int, unit: int) -> str:
+    if not size:
+        return "-"
+    return f"{size / unit:,.2f}" if size >= unit / 200 else "< 0.01"
+
+
+def engines(plan: Plan) -> tuple[list[str], Rows]:
+    """Both engines side by side: parts at the peak, then what the process holds, and by how much they differ."""
+    assert plan.other
+    both = (plan, plan.other)
+    parts = [part for part in PARTS if any(part in one.parts for one in both)]
+    lines = [(TITLES.get(part, part), [one.parts.get(part, 0) for one in both]) for part in parts]
+    lines += [("live at the peak", [one.peak_bytes for one in both])]
+    lines += [("the process holds", [one.reserved_bytes for one in both])]
+    unit, title = (GB, "GB") if plan.peak_bytes >= GB else (MB, "MB")
+    rows = [[name, *(_cell(size, unit) for size in sizes), _difference(*sizes)] for name, sizes in lines]
+    rows.append(["peak in", *(one.peak_phase for one in both), ""])
+    rows.append(["fits", *("yes" if one.fits else "no" for one in both), ""])
+    return [f"{title} at the peak", plan.engine, plan.other.engine, "difference"], rows
+
+
+def _difference(first: int, second: int) -> str:
+    return f"{second / first - 1:+.1%}" if first else "-"
+
+
+def advice(plan: Plan) -> tuple[list[str], Rows]:
+    """Changes that help, each with the peak that it gives."""
+    rows = [
+        [one.change, amount(one.peak_bytes), amount(one.reserved_bytes), "fits" if one.fits else "too much"]
+        for one in plan.advice
+    ]
+    return ["change", "peak", "process holds", ""], rows
+
+
+def figures(plan: Plan) -> Rows:
+    """Name and text of what is said below the table of parts."""
+    each = " on each GPU" if plan.recipe.devices > 1 else ""
+    held = f"{amount(plan.reserved_bytes)}{each}"
+    if plan.gpu.is_cuda:
+        held += f" in nvidia-smi: {amount(plan.segments_bytes)} PyTorch, {amount(plan.context_bytes)} CUDA context"
+    else:
+        held += f" of main memory: {amount(plan.context_bytes)} of it Python and its libraries"
+    rows = [["peak", f"{amount(plan.peak_bytes)} of live tensors{each}, in phase {plan.peak_phase}"], ["process", held]]
+    per = "optimizer step" if plan.recipe.trains else "answer"
+    if plan.seconds:
+        rows.append(["time", f"{duration(plan.seconds)} per {per}: {plan.seconds_basis}"])
+    if plan.communicated_bytes:
+        rows.append(["network", f"{amount(plan.communicated_bytes)} sent by each GPU per {per}"])
+    return rows
+
+
+# -- the whole ---------------------------------------------------------------------------------------------------------
+
+
+def render(plan: Plan, console: Console) -> None:
+    """Print a plan for people, within 80 columns."""
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print(Text.assemble((plan.model, "bold"), f" on {plan.gpu.title}"))
+    console.print(Text(parameters(plan)))
+    console.print(Text(settings(plan.recipe)))
+    console.print(_table(*phases(plan), title=f"Live tensors at each phase's peak, by the {plan.engine}", last=True))
+    grid = Table.grid(padding=(0, 2))
+    for name, text in figures(plan):
+        grid.add_row(Text(name, style="bold"), Text(text))
+    console.print(grid)
+    if plan.other:
+        console.print(_table(*engines(plan), title="Both engines"))
+    console.print(Text(verdict(plan), style="bold green" if plan.fits else "bold red"))
+    for note in notes(plan):
+        console.print(Text(f"Note: {note}"))
+    if plan.advice:
+        console.print(_table(*advice(plan), title="What would help"))
+    elif not plan.fits:
+        console.print(Text("No change that is known here makes it fit."))
+
+
+def _table(head: Sequence[str], rows: Rows, *, title: str, last: bool = False) -> Table:
+    """A table whose first column is text; with ``last``, a line above the last row."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for place, name in enumerate(head):
+        table.add_column(name, justify="right" if place else "left")
+    for place, row in enumerate(rows):
+        if last and place == len(rows) - 1:
+            table.add_section()
+        table.add_row(*(Text(cell) for cell in row))
+    return table
