@@ -19,27 +19,27 @@ from course_lib.assets import asset
 from course_lib.decide import Prices
 from course_lib.errors import CourseError
 from course_lib.teach import claims
-from course_lib.teach.claim_checks import lesson00, lesson03
+from course_lib.teach.claim_checks import lesson00, lesson01, lesson03
 from course_lib.teach.claim_checks.evidence import RECORDING
 from course_lib.teach.claims import Claim, Evidence, Finding
 
 LEDGER = """
 prefer-local
 bytes-fp32 train-175b train-16n llama7b-112 gpu-catalog serve-2x kv-13b int4-70b colab-7b tokens-words cost-13b
-ft-vs-scratch gpt4-size gpt35-size flops-measure chinchilla-triangle multi-gpu cost-8xa100 embedding-1gb
+ft-vs-scratch gpt4-size gpt35-size flops-measure chinchilla-triangle multi-gpu cost-8xa100 embedding-1gb lora-14gb
 prompt-wording few-shot-24 cot self-consistency tree-of-thoughts be-concise rag-facts start-simple model-families
 choose-model
 baseline-85 feature-90 full-93 cheap-to-dear blocks-saturate freeze-scarce
 sft-beats-prompt sft-100-1000 quality-over-size forgetting jinja-templates openai-format self-instruct
 domain-adaptation tokenizer-match smallest-first eval-early judge special-beats-general one-gpu-one-day
-lora-5x5 lora-5000x1000 lora-rank-table lora-0.3 lora-14gb lora-merge lora-swap lora-splits-model lora-vs-full-easy
+lora-5x5 lora-5000x1000 lora-rank-table lora-0.3 lora-merge lora-swap lora-splits-model lora-vs-full-easy
 lora-vs-full-hard lora-rank-quality lora-forgets-less lora-speed bigger-base peft-families soft-prompt prefix-length
 dq-0.37 nf4-normal qlora-lossless qlora-memory paged gptq half-mixed
 batching-10x paged-attention endpoint self-hosted-cost
 rlhf-stages
 """
 IDS = LEDGER.split()
-CHECKED = [entry.id for entry in claims.ledger() if entry.lesson in ("00", "03")]
+CHECKED = [entry.id for entry in claims.ledger() if entry.lesson in ("00", "01", "03")]
 
 # -- a synthetic ladder ------------------------------------------------------------------------------------------------
 
@@ -110,7 +110,9 @@ def test_every_claim_of_a_lesson_that_is_written_has_a_check():
     written = {path.name[:2] for path in Path(__file__).parent.parent.glob("notebooks/source/[0-9][0-9]_*.py")}
     without_check = [entry.id for entry in claims.ledger() if entry.lesson in written and entry.id not in CHECKED]
     assert without_check == []
-    assert {finding for checks in (lesson00.CHECKS, lesson03.CHECKS) for finding in checks} == set(CHECKED)
+    assert {finding for checks in (lesson00.CHECKS, lesson01.CHECKS, lesson03.CHECKS) for finding in checks} == set(
+        CHECKED
+    )
 
 
 @pytest.mark.parametrize(

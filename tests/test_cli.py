@@ -61,7 +61,7 @@ def moods(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_command_of_the_plan_is_there() -> None:
-    assert COMMANDS == ["doctor", "run", "ladder", "predict", "claims", "build", "style"]
+    assert COMMANDS == ["doctor", "plan", "run", "ladder", "predict", "claims", "build", "style"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

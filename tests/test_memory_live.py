@@ -98,46 +98,6 @@ def test_the_plan_agrees_for_an_encoder(method: str) -> None:
 # -- the counting ------------------------------------------------------------------------------------------------------
 
 
-def allocator_peak(model: Any, settings: Recipe) -> int:
-    """The most bytes that PyTorch's own allocator had given out at once in a second step, by its own bookkeeping."""
-    from torch.profiler import ProfilerActivity, profile
-
-    optimizer = real_optimizer(model, settings)
-
-    def step() -> None:
-        ids = torch.randint(0, 2000, (settings.micro_batch, settings.seq_len))
-        with _autocast(settings):
-            loss = model(input_ids=ids, labels=ids.clone()).loss
-        loss.backward()
-        del loss
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    step()
-    kept = [*held(model), *[t for entry in optimizer.state.values() for t in entry.values()]]
-    before = sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept}.values())
-    gc.collect()
-    gc.disable()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        step()
-    gc.enable()
-    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
-    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
-    assert len(changes) > 500
-    assert sum(changes) == 0, "all that a step allocates is freed by its end"
-    return before + max(itertools.accumulate(changes))
-
-
-@pytest.mark.parametrize(("method", "checkpointing"), list(itertools.product(METHODS, (False, True))))
-def test_the_count_agrees_with_the_allocator_s_own(method: str, checkpointing: bool) -> None:
-    """It also knows what operations allocate inside themselves: little, where these models have their peaks."""
-    settings = recipe(method, checkpointing=checkpointing, seq_len=96)
-    counted = max(peak.bytes for peak in measure(subject(small()), settings).values())
-    with _quietly():
-        own = allocator_peak(real_model(small(), settings, causal=True), settings)
-    assert counted == pytest.approx(own, rel=0.01)
-
-
 def test_a_step_by_hand() -> None:
     # 1000 weights and as many inputs; the product is saved by nobody, the sum is 4 bytes.
     model = torch.nn.Module()

@@ -20,11 +20,12 @@ from course_lib.memory import recipe as recipes
 
 if TYPE_CHECKING:
     from course_lib.memory.gpus import GPU
+    from course_lib.memory.models import Preset
     from course_lib.memory.plan import Plan
     from course_lib.memory.recipe import Recipe
     from course_lib.memory.subject import Subject
 
-DEFAULTS = {name: field.default for name, field in recipes.Recipe.__dataclass_fields__.items()}
+DEFAULTS: dict[str, Any] = {name: field.default for name, field in recipes.Recipe.__dataclass_fields__.items()}
 HERE = ("here", "this-machine")
 ALIASES = {
     "bfloat16": "bf16",
@@ -100,7 +101,8 @@ def plan(
     blocks: Annotated[int | None, setting(ADAPTERS, "blocks", "How many blocks last-n trains.")] = None,
     prompt_tokens: Annotated[int | None, setting(ADAPTERS, "prompt_tokens", "Vectors of prompt tuning.")] = None,
     checkpointing: Annotated[
-        bool | None, setting(SAVERS, "checkpointing", "Keep a block's input, compute the rest again.", "--checkpointing")
+        bool | None,
+        setting(SAVERS, "checkpointing", "Keep a block's input, compute its rest again.", "--checkpointing"),
     ] = None,
     chunked_loss: Annotated[
         int | None, setting(SAVERS, "chunked_loss", "Tokens whose logits exist at a time; 0 for all.")
@@ -152,7 +154,9 @@ def _answer(model: str, gpu: str, engine: str, given: dict[str, Any]) -> Plan:
 
 def read_settings(given: dict[str, Any], what: Subject, card: GPU) -> Recipe:
     """A recipe from what was given, the rest by default: the precision by the card, the length within the model's."""
-    values = {name: spelled(value) if isinstance(value, str) else value for name, value in given.items()}
+    values: dict[str, Any] = {
+        name: spelled(value) if isinstance(value, str) else value for name, value in given.items()
+    }
     if "targets" in given and values["targets"] not in recipes.TARGET_WORDS:
         values["targets"] = given["targets"]  # names of layers are as the model spells them
     values.setdefault("precision", usual_precision(card))
@@ -208,7 +212,7 @@ def _list(as_json: bool) -> int:
 
     models, cards = presets().values(), gpus().values()
     if as_json:
-        show.print_json({"models": [_facts(one) for one in models], "gpus": [_facts(one) for one in cards]})
+        show.print_json({"models": [_of_model(one) for one in models], "gpus": [_of_gpu(one) for one in cards]})
         return 0
     rows = [[one.name, one.title, f"{one.parameters:,}", f"{one.architecture.positions:,}"] for one in models]
     show.show_table("Models", ("name", "title", "parameters", "tokens"), rows, numbers=("parameters", "tokens"))
@@ -226,11 +230,12 @@ def _rates(card: GPU) -> list[str]:
     return [text if float(text) else "-" for text in figures]
 
 
-def _facts(entry: Any) -> dict[str, Any]:
-    """What a program may want to know of a preset or a GPU."""
-    if hasattr(entry, "hub_id"):
-        names = ("name", "title", "hub_id", "parameters", "source")
-        return {name: getattr(entry, name) for name in names} | {"positions": entry.architecture.positions}
+def _of_model(preset: Preset) -> dict[str, Any]:
+    names = ("name", "title", "hub_id", "parameters", "source")
+    return {name: getattr(preset, name) for name in names} | {"positions": preset.architecture.positions}
+
+
+def _of_gpu(card: GPU) -> dict[str, Any]:
     names = ("name", "title", "bandwidth", "fp32", "fp16", "bf16", "watts", "dollars_per_hour", "source")
-    sizes = {"memory_bytes": entry.memory, "usable_bytes": entry.usable, "context_bytes": entry.context}
-    return {name: getattr(entry, name) for name in names} | sizes | {"capability": list(entry.capability)}
+    sizes = {"memory_bytes": card.memory, "usable_bytes": card.usable, "context_bytes": card.context}
+    return {name: getattr(card, name) for name in names} | sizes | {"capability": list(card.capability)}

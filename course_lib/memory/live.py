@@ -1,42 +1,48 @@
 """Counting while it happens: a small model really trains here, and every byte that its tensors hold is counted.
 
-A plan is a claim about a program; here the program runs. `LiveBytes` sees the result of every operation of PyTorch on
-real tensors, and the end of every storage, so that at each moment it knows how many bytes are alive and whose they
+A plan is a claim about a program; here the program runs. `LiveBytes` listens to PyTorch's allocator, through which
+every tensor gets its bytes and gives them back, so that at each moment it is known how many are alive, and whose they
 are: weights, gradients, what the forward pass left behind. Nothing is taken from the plan: the model is built with its
 weights, NF4 comes out of bitsandbytes as it reads a saved model, peft puts its adapters on, AdamW makes its state.
+(Watching the operations instead of the allocator would change what is watched: while a dispatch mode is active,
+autograd does not add gradients up in place.)
 
 `compare` puts the two side by side, phase by phase and part by part:
 
     for row in compare(config, Recipe(method="lora", precision="fp32", seq_len=64)):
         print(row.phase, row.part, row.predicted, row.measured)
 
-Left out: what an operation allocates and frees inside itself, and everything that is no tensor (the interpreter, the
-scratch space of matrix libraries). For those, look at the process: `hardware.Meter`.
+Left out: what is no tensor (the interpreter, the scratch space of matrix libraries). For that, look at the process:
+`hardware.Meter`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
+from torch._C._profiler import _EventType
+from torch.profiler import ProfilerActivity, profile, record_function
 
 from course_lib import hardware
 from course_lib.errors import CourseError
 from course_lib.memory.gpus import main_memory
 from course_lib.memory.recipe import Recipe
 from course_lib.memory.subject import Subject, subject
-from course_lib.memory.trace.log import PARTS, PHASES, Peak, peaks
-from course_lib.memory.trace.record import Recorder
+from course_lib.memory.trace.log import OUTSIDE, PARTS, PHASES, Log, Peak, Segment, peaks
 
 STEPS = 2  # the second begins with the optimizer's state
+NOTE = "live bytes: "
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 # What a real run here can be; everything else of a recipe is planned only.
 POSSIBLE: dict[str, tuple[Any, ...]] = {
@@ -72,7 +78,7 @@ def compare(model: Any, recipe: Recipe, *, steps: int = STEPS) -> tuple[Row, ...
 
     ``model`` is a transformers config, or whatever else a plan can be asked about; its weights are random. The model is
     really built, so it should be small: a few million parameters take seconds. Rows come phase by phase (load, forward,
-    loss, backward, step), the largest parts of a run in the order of `PARTS`, and the phase's total last.
+    loss, backward, step), in each the parts in the order of `PARTS` and the total last.
 
     Raises CourseError for a recipe that cannot run here, such as one on several devices.
     """
@@ -104,7 +110,7 @@ def measure(what: Subject, recipe: Recipe, *, steps: int = STEPS) -> dict[str, P
                 f"A real run here cannot have {name}={getattr(recipe, name)!r}; choose one of"
                 f" {', '.join(map(str, choices))}, or plan it without running it."
             )
-    with _quietly(), torch.random.fork_rng(devices=[]):
+    with _quietly(), _one_thread(), torch.random.fork_rng(devices=[]):
         causal = what.architecture.causal
         model = real_model(what.config, recipe, causal=causal)
         optimizer = real_optimizer(model, recipe)
@@ -130,61 +136,125 @@ def _micro_batch(model: Any, live: LiveBytes, what: Subject, recipe: Recipe) -> 
     live.mark([p.grad for p in model.parameters() if p.grad is not None], "gradients")
 
 
-class LiveBytes(Recorder):
-    """Counts the bytes of the tensors of a model and of all that is made while it is active, by phase and part.
+class LiveBytes:
+    """Counts what PyTorch's allocator gives out and takes back while it is active, by phase and part.
 
-    Storages are counted once however many tensors look at them, from the operation that returns them until nothing
-    refers to them. `phase` begins a phase; where the model's output layer begins its work, the phase ``loss`` begins
-    by itself. `mark` says afterwards to which part some tensors belong. The garbage collector rests meanwhile: it would
-    free at moments that have nothing to do with the program.
+    Begins with the tensors of ``model`` in the phase ``load``. `phase` begins another one; where the model's output
+    layer begins its work in a forward phase, the phase ``loss`` begins by itself. What is allocated belongs to the part
+    that its phase is known for, until `mark` says that some tensors belong to another. When it ends, ``log`` has the
+    events and `peaks` the most bytes of each phase. The garbage collector rests meanwhile: it would free at moments
+    that have nothing to do with the program. For tensors on the processor; the profiler must not be in use otherwise.
     """
 
-    PART = {"forward": "activations", "loss": "logits", "backward": "temporary", "step": "temporary"}
+    PART: ClassVar = {"forward": "activations", "loss": "logits", "backward": "temporary", "step": "temporary"}
 
     def __init__(self, model: nn.Module, *, adapts: bool = False) -> None:
-        super().__init__()
         self.model, self.adapts = model, adapts
-        self._collects = False
-        self._hook: Any = None
+        self.log = Log()
+        self._notes: list[str | tuple[list[int], str]] = []  # a phase that begins, or addresses and their part
+        self._open = ExitStack()
 
     def __enter__(self) -> LiveBytes:
-        gc.collect()
-        self._collects = gc.isenabled()
-        gc.disable()
-        self.cut("load")
-        for tensor in held(self.model):
-            self.part = "adapters" if self.adapts and tensor.requires_grad else "weights"
-            self.see(tensor)
         output = _output_layer(self.model)
-        self._hook = output.register_forward_pre_hook(lambda *_: self._output()) if output is not None else None
-        super().__enter__()
+        with ExitStack() as stack:
+            if output is not None:
+                stack.callback(output.register_forward_pre_hook(lambda *_: self._output()).remove)
+            stack.enter_context(_no_collection())
+            stack.enter_context(patch.dict(os.environ, {"KINETO_LOG_LEVEL": "99"}))  # or it says that it starts
+            self._profile = stack.enter_context(profile(activities=[ProfilerActivity.CPU], profile_memory=True))
+            self._open = stack.pop_all()
         return self
 
     def __exit__(self, *failure: Any) -> None:
-        super().__exit__(*failure)
-        if self._hook is not None:
-            self._hook.remove()
-        self.close()
-        if self._collects:
-            gc.enable()
+        self._open.__exit__(*failure)
+        if failure[0] is None:
+            self._read()
 
     def phase(self, name: str) -> None:
-        """Begin a phase."""
-        self.cut(name)
-        self.part = self.PART[name]
+        """Begin a phase: forward, backward or step."""
+        self._note(name)
 
-    def _output(self) -> None:
-        if self._segment and self._segment[0] == "forward":  # and not where it is computed again
-            self.phase("loss")
-
-    def mark(self, tensors: list[Tensor], part: str) -> None:
-        """Say to which part these tensors belong."""
-        for tensor in tensors:
-            self.log.parts[self.see(tensor)] = part
+    def mark(self, tensors: Iterable[Tensor], part: str) -> None:
+        """Say to which part these tensors, alive now, belong."""
+        self._note(([tensor.untyped_storage().data_ptr() for tensor in tensors], part))
 
     def peaks(self) -> dict[str, Peak]:
         """The most bytes alive in each phase, by part."""
         return peaks(self.log)[0]
+
+    def _output(self) -> None:
+        phases = [note for note in self._notes if isinstance(note, str)]
+        if phases and phases[-1] == "forward":  # and not where it is computed again
+            self.phase("loss")
+
+    def _note(self, note: str | tuple[list[int], str]) -> None:
+        with record_function(f"{NOTE}{len(self._notes)}"):
+            self._notes.append(note)
+
+    def _read(self) -> None:
+        """Make the log from what the profiler saw."""
+        alive = self._load()
+        phase, start = "load", 0
+        for event in _in_time(self._profile):
+            if event.name.startswith(NOTE):
+                note = self._notes[int(event.name.removeprefix(NOTE))]
+                if isinstance(note, str):
+                    self.log.segments.append(Segment(phase, OUTSIDE, "", start, len(self.log.events)))
+                    phase, start = note, len(self.log.events)
+                    continue
+                for address in note[0]:
+                    if address in alive:
+                        self.log.parts[alive[address]] = note[1]
+            elif event.extra_fields.alloc_size > 0:
+                alive[event.extra_fields.ptr] = self.log.add(event.extra_fields.alloc_size, self.PART[phase])
+            elif event.extra_fields.ptr in alive:  # nothing that somebody else had before
+                self.log.free(alive.pop(event.extra_fields.ptr))
+        self.log.segments.append(Segment(phase, OUTSIDE, "", start, len(self.log.events)))
+
+    def _load(self) -> dict[int, int]:
+        """Enter the model's tensors into the log; the number of each by its address."""
+        numbers: dict[int, int] = {}
+        for tensor in held(self.model):
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in numbers:
+                part = "adapters" if self.adapts and tensor.requires_grad else "weights"
+                numbers[storage.data_ptr()] = self.log.add(storage.nbytes(), part)
+        return numbers
+
+
+def _in_time(profiled: profile) -> list[Any]:
+    """Allocations, frees and notes in the order in which they happened."""
+    found = []
+    waiting = list(profiled.profiler.kineto_results.experimental_event_tree())
+    while waiting:
+        event = waiting.pop()
+        if event.tag == _EventType.Allocation or event.name.startswith(NOTE):
+            found.append(event)
+        waiting += event.children
+    return sorted(found, key=lambda event: event.start_time_ns)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Threads that wait for each other make a small model slow where other programs want the cores too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def held(model: nn.Module) -> Iterator[Tensor]:

@@ -28,11 +28,21 @@ from course_lib.memory.recipe import Recipe
 
 GB = 10**9
 FILE = "published_peak_memory.csv"
-FULL, ADAPTED = ("full", "full-finetuning"), ("lora", "qlora-nf4", "qlora-nf4-dq")
-PRECISIONS = {"bf16-true": "bf16", "bf16-mixed": "bf16-mixed", "bf16": "bf16", "fp32": "fp32"}
-NF4 = ("nf4", "nf4-dq")
+METHODS = {
+    "full": "full",
+    "full-finetuning": "full",
+    "lora": "lora",
+    "qlora-nf4": "qlora",
+    "qlora-nf4-dq": "qlora",
+    "prompt_tuning": "prompt",
+}
+PRECISIONS = {"bf16-true": "bf16", "bf16-mixed": "bf16-mixed", "bf16": "bf16", "bf16 base, fp32 adapter": "bf16"}
 OPTIMIZERS = {"AdamW": "adamw-foreach", "PagedAdamW": "paged-adamw"}  # torch takes foreach where nobody chooses
-TARGETS: dict[str, str | tuple[str, ...]] = {"q+v": "qv", "all+head": "all-linear", "all": "all-linear"}
+TARGETS: dict[str, str | tuple[str, ...]] = {
+    "q+v": "qv",
+    "all+head": "all-linear",
+    "down+gate+up": ("down_proj", "gate_proj", "up_proj"),
+}
 
 
 @dataclass(frozen=True)
@@ -52,10 +62,12 @@ class Measured:
 
     @property
     def title(self) -> str:
-        """Model, method, batch and length, for a table."""
-        if self.recipe is None or not self.recipe.trains:
+        """Model, method, rank, batch and length, for a table."""
+        if self.recipe is None:
             return f"{self.model} {self.method}"
-        return f"{self.model} {self.method} {self.recipe.micro_batch}x{self.recipe.seq_len}"
+        rank = f" r{self.recipe.rank}" if self.recipe.method in ("lora", "qlora") else ""
+        mixed = " mixed" if self.recipe.autocasts else ""
+        return f"{self.model} {self.method}{rank}{mixed} {self.recipe.micro_batch}x{self.recipe.seq_len}"
 
     def predict(self, engine: str = "trace") -> int:
         """What the planner says about this run, in bytes of the kind that was measured."""
@@ -137,21 +149,23 @@ def _measured(row: dict[str, str]) -> Measured:
 
 
 def _recipe(row: dict[str, str]) -> Recipe | None:
-    """The run as the planner says it; None where a length or a method is missing."""
-    if row["method"] not in (*FULL, *ADAPTED) or not row["seq_len"].isdigit():
+    """The run as the planner says it; None where the planner has no such method, or where a length is missing."""
+    if row["complete"] != "yes" and row["peak"] != "OOM":
         return None
-    method = "full" if row["method"] in FULL else row["method"].partition("-")[0]
+    method = METHODS[row["method"]]
     recipe = Recipe(
         method=method,
         precision=PRECISIONS[row["precision"]],
         optimizer=OPTIMIZERS[row["optimizer_ran"]],
         micro_batch=int(row["micro_batch"]),
-        seq_len=int(row["seq_len"]),
+        seq_len=int(row["seq_ran"]),
         accumulate=int(row["accumulate"]),
         checkpointing=row["grad_ckpt"] == "yes",
-        attention=row["attn"],
+        autocast=row["precision"].endswith("mixed"),
         program=row["program"],
     )
+    if method == "prompt":
+        return recipe.but(prompt_tokens=int(row["prompt_tokens"]))
     if method == "full":
         return recipe
     return recipe.but(

@@ -16,7 +16,6 @@ from course_lib.memory.trace.log import PARTS, PHASES
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from course_lib.memory.plan import Plan
     from course_lib.memory.recipe import Recipe
@@ -86,7 +85,7 @@ def parameters(plan: Plan) -> str:
     share = plan.trainable_params / plan.total_params
     if not plan.recipe.trains:
         learn = "none learns"
-    elif share >= 1:
+    elif share >= 1 and not plan.recipe.adapts:
         learn = "all learn" if share == 1 else f"all learn, and {plan.trainable_params - plan.total_params:,} new ones"
     else:
         learn = f"{plan.trainable_params:,} learn ({share:.2%})"
@@ -122,8 +121,8 @@ def notes(plan: Plan) -> list[str]:
     recipe, said = plan.recipe, []
     if recipe.method in ("full", "last-n") and recipe.precision == "fp16":
         said.append(
-            "Weights that are trained in fp16 lose small updates, and PyTorch's gradient scaler refuses them; fp16-mixed"
-            " keeps them in fp32."
+            "Weights that are trained in fp16 lose small updates, and PyTorch's gradient scaler refuses them;"
+            " fp16-mixed keeps them in fp32."
         )
     if plan.engine == "formulas" and recipe.program != "transformers":
         said.append(f"The formulas describe transformers' layers, the trace those of {recipe.program}.")
@@ -139,7 +138,9 @@ def phases(plan: Plan) -> tuple[list[str], Rows]:
     unit, title = (GB, "GB") if plan.peak_bytes >= GB else (MB, "MB")
     held = {part for phase in plan.phases.values() for part in phase}
     parts = [part for part in PARTS if part in held] + sorted(held.difference(PARTS))
-    rows = [[TITLES.get(part, part), *(_cell(plan.phases[name].get(part, 0), unit) for name in names)] for part in parts]
+    rows = [
+        [TITLES.get(part, part)] + [_cell(plan.phases[name].get(part, 0), unit) for name in names] for part in parts
+    ]
     rows.append(["all", *(_cell(sum(plan.phases[name].values()), unit) for name in names)])
     return [title, *names], rows
 
@@ -166,7 +167,7 @@ def engines(plan: Plan) -> tuple[list[str], Rows]:
 
 
 def _difference(first: int, second: int) -> str:
-    return f"{second / first - 1:+.1%}" if first else "-"
+    return "-" if not first else "0.0%" if first == second else f"{second / first - 1:+.1%}"
 
 
 def advice(plan: Plan) -> tuple[list[str], Rows]:
@@ -206,33 +207,36 @@ def render(plan: Plan, console: Console) -> None:
     console.print(Text.assemble((plan.model, "bold"), f" on {plan.gpu.title}"))
     console.print(Text(parameters(plan)))
     console.print(Text(settings(plan.recipe)))
-    console.print(_table(*phases(plan), title=f"Live tensors at each phase's peak, by the {plan.engine}", last=True))
+    _print(console, f"Live tensors at the peak of each phase, by the {plan.engine}", *phases(plan), last=True)
     grid = Table.grid(padding=(0, 2))
     for name, text in figures(plan):
         grid.add_row(Text(name, style="bold"), Text(text))
     console.print(grid)
     if plan.other:
-        console.print(_table(*engines(plan), title="Both engines"))
+        _print(console, "Both engines", *engines(plan))
     console.print(Text(verdict(plan), style="bold green" if plan.fits else "bold red"))
     for note in notes(plan):
         console.print(Text(f"Note: {note}"))
     if plan.advice:
-        console.print(_table(*advice(plan), title="What would help"))
+        _print(console, "What would help", *advice(plan))
     elif not plan.fits:
         console.print(Text("No change that is known here makes it fit."))
 
 
-def _table(head: Sequence[str], rows: Rows, *, title: str, last: bool = False) -> Table:
-    """A table whose first column is text; with ``last``, a line above the last row."""
+def _print(console: Console, title: str, head: Sequence[str], rows: Rows, *, last: bool = False) -> None:
+    """A table whose first column is text, under its title; with ``last``, the last row stands apart."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for place, name in enumerate(head):
         table.add_column(name, justify="right" if place else "left")
     for place, row in enumerate(rows):
         if last and place == len(rows) - 1:
             table.add_section()
         table.add_row(*(Text(cell) for cell in row))
-    return table
+    console.print()
+    console.print(Text(title, style="bold"))
+    console.print(table)
+    console.print()

@@ -29,13 +29,15 @@ class Subject:
     @property
     def config(self) -> Any:
         """The transformers config."""
+        from huggingface_hub.errors import StrictDataclassError
         from transformers import AutoConfig
 
         values = dict(self.values)
         try:
             return AutoConfig.for_model(values.pop("model_type"), **values)
-        except (ValueError, TypeError, KeyError) as error:
-            raise CourseError(f"transformers cannot read the configuration of {self.name}: {error}") from error
+        except (ValueError, TypeError, KeyError, AttributeError, StrictDataclassError) as error:
+            why = " ".join(str(error.__cause__ or error).split()).rstrip(".")
+            raise CourseError(f"transformers cannot read the configuration of {self.name}: {why}.") from error
 
     def check(self, recipe: Recipe) -> None:
         """Raise CourseError, naming the valid choices, where a recipe asks for what the model does not have."""

@@ -76,7 +76,7 @@ def stacked(
             ax.annotate(number(total), (at, total), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9,
                         color=INK, zorder=6, bbox={"fc": "white", "ec": "none", "pad": 0.6, "alpha": 0.85})  # fmt: skip
         ax.set_xticks(range(len(bars)), list(bars))
-        ax.set_xlim(-0.5, len(bars) + 0.15)  # room for the names of the lines
+        ax.set_xlim(-0.5, len(bars) + 0.05 + 0.06 * len(bars))  # room for the names of the lines
         ax.set_ylim(0, top)
         ax.xaxis.set_tick_params(length=0)
         _draw_lines(ax, {name: size / GB for name, size in lines.items()}, top)

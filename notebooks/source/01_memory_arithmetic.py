@@ -149,7 +149,7 @@ series = {
     "all weights learn": [size / 1e6 for size in kept.values()],
     "frozen": [frozen.get(name, 0) / 1e6 for name in kept],
 }
-words = {"xlabel": "Kept for the backward pass (MB)", "ylabel": "", "title": "One layer, a thousand tokens"}
+words = {"xlabel": "Bytes kept (MB)", "ylabel": "What is kept", "title": "One layer, a thousand tokens"}
 plots.bars(list(kept), series, horizontal=True, **words)
 
 # %% [markdown]
@@ -196,8 +196,9 @@ exercises.check("01-checkpoint", activation_bytes)
 # %%
 from course_lib.memory.plan import plan
 
-run = plan("llama-3.2-1b", method="lora", micro_batch=4, seq_len=1024, gpu="t4", engine="both")
-memory_figures.of_plan(run, ["t4", "a10g"], title="Llama-3.2-1B with LoRA, 4 x 1024 tokens")
+options = {"method": "lora", "checkpointing": True, "micro_batch": 4, "seq_len": 1024}
+run = plan("llama-3.2-1b", gpu="t4", engine="both", advise=False, **options)
+memory_figures.of_plan(run, title="Llama-3.2-1B with LoRA, 4 x 1024 tokens")
 
 # %% [markdown]
 # A vocabulary of 128,256 words costs more than the model itself. The last bar is what `nvidia-smi` would show: PyTorch's allocator asks the
@@ -239,7 +240,7 @@ changes = {
     "full": {"method": "full", "precision": "fp16-mixed"},
     "LoRA": {"method": "lora", "precision": "fp16"},
     "batch 1": {"micro_batch": 1, "accumulate": 8},
-    "check-\npoints": {"checkpointing": True},
+    "checkpoints": {"checkpointing": True},
     "QLoRA": {"method": "qlora"},
 }
 settings, bars = {"micro_batch": 8}, {}
@@ -328,14 +329,12 @@ plots.table(counts, columns, caption="Predicted and counted, part by part")
 
 # %%
 recipes = {
-    "full": recipe,
-    "check-\npointing": recipe.but(checkpointing=True),
-    "last block": recipe.but(method="last-n"),
+    "checkpointing": recipe.but(checkpointing=True),
     "LoRA": recipe.but(method="lora"),
     "NF4 + LoRA": recipe.but(method="qlora"),
 }
-runs = {name: [row for row in compare(small, r) if row.part == "total"] for name, r in recipes.items()}
-peaks = {name: max(rows, key=lambda row: row.measured) for name, rows in runs.items()}
+runs = {"full": counts} | {name: compare(small, other) for name, other in recipes.items()}
+peaks = {name: max(rows, key=lambda row: (row.part == "total", row.measured)) for name, rows in runs.items()}
 
 # %%
 series = {kind: [getattr(row, kind) / 1e6 for row in peaks.values()] for kind in ("predicted", "measured")}

@@ -11,9 +11,12 @@ Symbols: N parameters, n of them learning, L blocks of width h with a heads, s t
 from __future__ import annotations
 
 import functools
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from unittest.mock import patch
+
+import torch
 
 from course_lib.memory.architecture import Architecture
 from course_lib.memory.models import preset
@@ -71,35 +74,34 @@ def question(row: Measured) -> Question:
 
 
 @functools.cache
-def empty(model: str) -> Any:
-    """The model on the meta device, as ``accelerate estimate-memory`` makes it once it has read a config."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+def accelerate(model: str) -> dict[str, tuple[int, int]]:
+    """The command's own table for a preset's model: by precision, its columns Total Size and Training using Adam."""
+    from accelerate import init_empty_weights
+    from accelerate.commands import estimate
+    from transformers import AutoConfig, AutoModel
 
     values = dict(preset(model).config)
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(AutoConfig.for_model(values.pop("model_type"), **values))
+    config = AutoConfig.for_model(values.pop("model_type"), **values)
+    with init_empty_weights():
+        empty = AutoModel.from_config(config, dtype=torch.float32)  # as the command makes it, with no head
+    asked = Namespace(
+        model_name=model, library_name="transformers", trust_remote_code=False, dtypes=["float32", "float16", "int4"]
+    )
+    with patch.object(estimate, "create_empty_model", lambda *_, **__: empty):  # instead of asking the hub for it
+        table = estimate.gather_data(asked)
+    return {precision: (round(size), max(training.values())) for precision, _, size, training in table}
 
 
 def accelerate_training(row: Measured) -> int:
-    """The column "Training using Adam" of the line float16, or float32 where nothing is in 16 bits."""
-    from accelerate.commands.estimate import estimate_training_usage
-    from accelerate.utils import calculate_maximum_sizes
-
-    total, _ = calculate_maximum_sizes(empty(row.model))
-    assert row.recipe is not None
-    return max(estimate_training_usage(total, "float32" if row.recipe.precision == "fp32" else "float16").values())
+    """Training using Adam, in the line of what is computed with."""
+    return accelerate(row.model)["float16"][1]
 
 
 def accelerate_size(row: Measured) -> int:
-    """The column "Total Size" of the line of the weights' precision, for adapters: they add little to it."""
-    from accelerate.utils import calculate_maximum_sizes
-
-    assert row.recipe is not None
-    if row.recipe.method == "full":
-        return accelerate_training(row)
-    total, _ = calculate_maximum_sizes(empty(row.model))
-    return round(total * question(row).weight / 4)
+    """Total Size in the line of the frozen weights for adapters, which add little to it; training for the rest."""
+    q = question(row)
+    line = {0.5: "int4", 2.0: "float16", 4.0: "float32"}[q.weight]
+    return accelerate_training(row) if q.full else accelerate(row.model)[line][0]
 
 
 # -- closed formulas, retold -------------------------------------------------------------------------------------------
@@ -170,14 +172,14 @@ def gpu_poor(row: Measured) -> int:
 CALCULATORS = (
     Calculator(
         "accelerate estimate-memory (training)",
-        "accelerate.commands.estimate, run on the presets' models",
-        "activations, adapters",
+        "accelerate.commands.estimate.gather_data, run on the presets' models",
+        "activations, adapters, the head",
         accelerate_training,
     ),
     Calculator(
         "accelerate estimate-memory (size)",
         "the same command's Total Size for adapters, its training figure for full fine-tuning",
-        "activations, adapters",
+        "activations, adapters, the head",
         accelerate_size,
     ),
     Calculator(

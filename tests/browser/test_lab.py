@@ -14,8 +14,7 @@ from course_lib.lessons import build
 from course_lib.teach import exercises
 from tests.browser.jupyter import CHROMIUM, Lab, open_in_lab
 
-LESSON = "03"
-EXERCISE = "03-macro-f1"
+LESSONS = {"01": "01-static", "03": "03-macro-f1"}  # and the exercise that is solved in each
 PICTURES = PACKAGE.parent / "build" / "browser"
 
 pytestmark = pytest.mark.skipif(
@@ -23,10 +22,16 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module", params=LESSONS)
+def number(request: pytest.FixtureRequest) -> str:
+    """Which lesson is open."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(number: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The learner's notebook in JupyterLab after "Run all", on the smallest tier."""
-    (lesson,) = lessons.find([LESSON])
+    (lesson,) = lessons.find([number])
     folder, home = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("home")
     path = folder / lesson.notebook.name
     build.write(build.assemble(lesson), path)
@@ -74,10 +79,10 @@ def test_a_quiz_question_is_answered_by_keyboard(lab: Lab) -> None:
     assert len(feedback.first.inner_text().split()) > 8, "an answer is explained"
 
 
-def test_an_exercise_is_checked_and_a_wrong_answer_is_explained(lab: Lab) -> None:
-    task = exercises.exercise(EXERCISE)
+def test_an_exercise_is_checked_and_a_wrong_answer_is_explained(lab: Lab, number: str) -> None:
+    task = exercises.exercise(LESSONS[number])
     name = task.stub.split("(")[0].removeprefix("def ").split()[0]
-    check = lab.code_cell(f'exercises.check("{EXERCISE}"')
+    check = lab.code_cell(f'exercises.check("{task.id}"')
     assert "Not attempted yet" in check.locator(".jp-OutputArea").inner_text()
     editor = lab.code_cell(task.stub.splitlines()[0]).locator(".cm-content")
     for answer, verdict in ((f"{name} = 'no idea'", "Not yet"), (task.code, "Right")):
@@ -90,10 +95,10 @@ def test_an_exercise_is_checked_and_a_wrong_answer_is_explained(lab: Lab) -> Non
         check.locator(".jp-OutputArea", has_text=verdict).wait_for()
 
 
-def test_a_picture_of_the_lesson_is_worth_showing(lab: Lab) -> None:
+def test_a_picture_of_the_lesson_is_worth_showing(lab: Lab, number: str) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     lab.page.locator(".course-figure").first.scroll_into_view_if_needed()
-    path = PICTURES / "lesson.png"
+    path = PICTURES / f"lesson-{number}.png"
     lab.page.screenshot(path=str(path))
     assert path.stat().st_size > 50_000
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from course_lib.memory.recipe import Recipe
@@ -26,15 +27,15 @@ def trace(
     from course_lib.memory.trace.run import record
 
     depth, repeat = config.num_hidden_layers, period(config)
-    last = recipe.blocks + repeat if recipe.method == "last-n" else repeat
-    last += (depth - repeat - last) % repeat
-    layout = Layout(depth, repeat, last)
-    if whole or layout.traced >= depth:
-        return record(config, recipe, None, causal=causal, capability=capability)
-    try:
-        return extend(record(config, recipe, layout.traced, causal=causal, capability=capability), layout)
-    except NotRepeating:
-        return record(config, recipe, None, causal=causal, capability=capability)
+    for first in () if whole else (repeat, 2 * repeat):
+        last = recipe.blocks + repeat if recipe.method == "last-n" else repeat
+        last += (depth - first - last) % repeat
+        layout = Layout(depth, repeat, first, last)
+        if layout.traced >= depth:
+            break
+        with contextlib.suppress(NotRepeating):
+            return extend(record(config, recipe, layout.traced, causal=causal, capability=capability), layout)
+    return record(config, recipe, None, causal=causal, capability=capability)
 
 
 __all__ = ["OUTSIDE", "PARTS", "PHASES", "Layout", "Log", "NotRepeating", "Peak", "Segment", "extend", "peaks", "trace"]

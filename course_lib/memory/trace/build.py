@@ -77,7 +77,11 @@ def build(config: Any, recipe: Recipe, layers: int | None, *, causal: bool) -> T
     kind = AutoModelForCausalLM if causal else AutoModelForSequenceClassification
     attention = "eager" if recipe.attention == "eager" or _caps(config) else "sdpa"
     with quietly(), torch.device("meta"):
-        model = kind.from_config(config, dtype=DTYPES[recipe.held], attn_implementation=attention)
+        try:
+            model = kind.from_config(config, dtype=DTYPES[recipe.held], attn_implementation=attention)
+        except (AssertionError, AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+            why = f"{type(error).__name__}: {error}"
+            raise CourseError(f"transformers cannot build a {config.model_type} from its config ({why}).") from error
         blocks = _blocks(model, config.num_hidden_layers)
         if recipe.method == "qlora":
             _quantize(model, recipe)

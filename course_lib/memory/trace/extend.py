@@ -5,10 +5,11 @@ does. That holds event by event, not peak by peak: which phase has the peak chan
 models must not be drawn out as lines. Here the diary itself is continued. With p blocks to a repetition (1, or 2 where
 every other block looks through a window), the traced model has
 
-    p first blocks | p | p | the last blocks
+    the first blocks | p | p | the last blocks
 
-and the two middle groups must agree in every event, counted from the block they stand in. If they do, the second is
-written down as often as the deep model has it; if not, the caller traces the whole depth instead.
+and the two middle groups must agree in every event, counted from the block they stand in. If they do, the first of them
+is written down as often as the deep model has it. If not, the caller takes more first blocks (the first one may make
+something that all the others use) or the whole depth.
 """
 
 from __future__ import annotations
@@ -28,23 +29,25 @@ class NotRepeating(Exception):
 
 @dataclass(frozen=True)
 class Layout:
-    """How many blocks were traced and how many there are: ``first`` + 2 * ``period`` + ``last`` of ``depth``."""
+    """How many blocks are traced and how many there are: ``first`` + 2 * ``period`` + ``last`` of ``depth``."""
 
     depth: int
     period: int = 1
+    first: int = 1
     last: int = 1
 
     @property
     def traced(self) -> int:
-        return 3 * self.period + self.last
+        """How many blocks are traced."""
+        return self.first + 2 * self.period + self.last
 
     def template(self, block: int) -> int:
         """The traced block that a block of the deep model looks like."""
-        if block < self.period:
+        if block < self.first:
             return block
         if block >= self.depth - self.last:
             return block - (self.depth - self.traced)
-        return self.period + (block - self.period) % self.period
+        return self.first + (block - self.first) % self.period
 
     def copies(self, traced: int) -> list[int]:
         """The blocks of the deep model that a block of the first middle group stands for."""
@@ -83,11 +86,11 @@ def _relative(log: Log) -> list[tuple[Segment, list[Event]]]:
 
 def _check(segments: list[tuple[Segment, list[Event]]], layout: Layout) -> None:
     p = layout.period
-    if (layout.depth - layout.last - p) % p:
+    if (layout.depth - layout.last - layout.first) % p:
         raise NotRepeating
     seen = {(s.phase, s.name, s.block): (s, events) for s, events in segments if s.block != OUTSIDE}
     for (phase, name, block), (segment, events) in seen.items():
-        if p <= block < 2 * p:
+        if layout.first <= block < layout.first + p:
             twin = seen.get((phase, name, block + p))
             if twin is None or _from(segment, events) != _from(*twin):
                 raise NotRepeating
@@ -165,8 +168,9 @@ class _Writer:
         if segment.block != OUTSIDE:
             return [(place, block + home - segment.block, ordinal)]
         p, shift = self.layout.period, self.layout.depth - self.layout.traced
-        if p <= home < 2 * p and (place, home + p, ordinal) in gone:
+        start = self.layout.first
+        if start <= home < start + p and (place, home + p, ordinal) in gone:
             return [(place, copy, ordinal) for copy in self.layout.copies(home)]
-        if 2 * p <= home < 3 * p and (place, home - p, ordinal) in gone:
+        if start + p <= home < start + 2 * p and (place, home - p, ordinal) in gone:
             return []
-        return [(place, home if home < 2 * p else home + shift, ordinal)]
+        return [(place, home if home < start + p else home + shift, ordinal)]

@@ -146,5 +146,6 @@ def _attention(
     flash = fused and query.shape[-1] <= WIDEST.get(capability, 192)
     if key.shape[1] != query.shape[1] and not (enable_gqa and flash):
         plain = torch.ops.aten._scaled_dot_product_attention_math
-        return plain(query, key, value, attn_mask, 0.0, is_causal, enable_gqa=enable_gqa)[0]
+        with torch.autocast("cpu", enabled=False):  # autocast casts what attention is given, not what it does inside
+            return plain(query, key, value, attn_mask, 0.0, is_causal, enable_gqa=enable_gqa)[0]
     return Attention.apply(query, key, value, attn_mask, flash)

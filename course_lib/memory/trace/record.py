@@ -31,6 +31,17 @@ def _dequantized(args: tuple[Any, ...], output: Tensor) -> int:
 INSIDE: dict[str, Callable[[tuple[Any, ...], Tensor], int]] = {"bitsandbytes::gemm_4bit": _dequantized}
 
 
+def _adds_in_place(gradient: Any) -> bool:
+    """Whether this is the engine of the backward pass, adding a gradient to one that came before.
+
+    It does so in place where nobody else looks at the first one's storage, except for subclasses of tensors, as fake
+    ones are (``can_accumulate_inplace`` in `accumulate_grad.h` of PyTorch).
+    """
+    if torch.is_grad_enabled() or not torch._C._current_autograd_node() or not isinstance(gradient, Tensor):
+        return False
+    return torch._C._storage_Use_Count(gradient.untyped_storage()._cdata) == 2  # the tensor's and Python's
+
+
 class Recorder(TorchDispatchMode):
     """Records what appears and disappears while it is active. ``part`` names what is allocated from now on."""
 
@@ -43,8 +54,7 @@ class Recorder(TorchDispatchMode):
         self._segment: tuple[str, int, str, int] | None = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten.add.Tensor and not torch.is_grad_enabled() and torch._C._current_autograd_node():
-            # Where gradients meet, the engine adds them up in place, except for subclasses of tensors, as fake ones are.
+        if func is torch.ops.aten.add.Tensor and _adds_in_place(args[0]):
             func = torch.ops.aten.add_.Tensor
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):

@@ -179,7 +179,8 @@ def colab_7b(counted: Counted) -> Finding:
 
 def multi_gpu(counted: Counted) -> Finding:
     """Six cards of three sizes: all split with ZeRO-3, the same with the host's help, and LoRA on one of them."""
-    agrees, told, values = [], [], {}
+    agrees, told = [], []
+    values: dict[str, float] = {}
     for card in ("v100", "a10g", "a100-40"):
         options: dict[str, Any] = {"method": "full", "precision": "bf16-mixed", "checkpointing": True}
         options |= {"devices": 6, "sharding": "zero3"}

@@ -9,7 +9,7 @@ from course_lib.teach.judging import Case, Exercise, Slip, close, judge, number
 
 def per_device(parameters: int, devices: int, stage: int) -> float:
     """Bytes on each device: of 2 (weights), 2 (gradients), 12 (optimizer) per parameter a stage splits ever more."""
-    weights, gradients, optimizer = 2 * parameters, 2 * parameters, 12 * parameters
+    weights, gradients, optimizer = 2.0 * parameters, 2.0 * parameters, 12.0 * parameters
     if stage >= 1:
         optimizer = optimizer / devices
     if stage >= 2:
