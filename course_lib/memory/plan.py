@@ -112,8 +112,6 @@ def plan(
 
     Raises CourseError for what is not known or contradicts itself.
     """
-    from course_lib.memory import advice as adviser
-
     if engine not in ENGINES:
         raise CourseError(f"engine {engine!r} is not known; choose one of {', '.join(ENGINES)}.")
     recipe = recipe.but(**options) if recipe and options else recipe or make(options)
@@ -125,6 +123,8 @@ def plan(
     if engine == "both":
         answer = replace(answer, other=_answer(what, recipe, card, "formulas"))
     if advise and not answer.fits:
+        from course_lib.memory import advice as adviser
+
         estimate = functools.partial(estimates(first), what, gpu=card)
         answer = replace(answer, advice=adviser.suggest(what, recipe, card, estimate))
     return answer

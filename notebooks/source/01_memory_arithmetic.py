@@ -254,6 +254,10 @@ lines = {name: gpus.gpu(name).usable for name in memory_figures.CARDS}
 words = {"xlabel": "One change on top of the other", "title": "Llama-2-7B, eight sequences of 512 tokens a step"}
 memory_figures.stacked(bars, lines=lines, **words)
 
+# %% [markdown] tags=["instructor"]
+# **Come back to the numbers on the board.** Then let the room order the five changes by what they cost in time and in quality, not in bytes: accumulation
+# costs almost nothing, checkpointing a third more time, quantizing a little quality, shorter sequences whatever stood at their end.
+
 # %% [markdown]
 # LoRA removes gradients and optimizer, and what is left is no longer a matter of what learns. Smaller batches with *accumulation* give the same
 # gradient in several turns. Checkpointing takes time and gives room. Only quantizing touches the weights themselves.
@@ -340,6 +344,46 @@ peaks = {name: max(rows, key=lambda row: (row.part == "total", row.measured)) fo
 series = {kind: [getattr(row, kind) / 1e6 for row in peaks.values()] for kind in ("predicted", "measured")}
 words = {"xlabel": "Recipe", "ylabel": "Peak of live bytes (MB)", "title": "A real model, trained here"}
 plots.bars(list(peaks), series, **words)
+
+# %% [markdown]
+# Small models on a processor are one thing, and billions of parameters on a GPU another. Other people have measured those and published what they saw:
+# fine-tuning runs of 1 to 40 billion parameters, on cards of 24 and 40 GB. The planner was asked about every run that is described completely, with every
+# setting read from the source and nothing fitted. So were other public calculators, rewritten from their documentation.
+
+# %%
+import json
+
+from course_lib.assets import asset
+
+recording = json.loads(asset("recordings/memory_errors.json").read_text(encoding="utf-8"))
+columns = {
+    "calculator": "Calculator",
+    "count": "Runs",
+    "median": ("Median error", "{:.1%}"),
+    "worst": ("Worst", "{:.1%}"),
+    "worst_row": "Worst at",
+}
+plots.table(
+    recording["calculators"], columns, caption=f"Recorded on {recording['date']}: how far off memory calculators are"
+)
+
+# %% [markdown]
+# The formulas answer at once, so you can repeat their part here. These are the runs on which they are furthest off; ask of each what the formulas
+# do not know about that program.
+
+# %%
+from course_lib.memory import published
+
+missed = sorted(published.errors("formulas"), key=lambda one: -abs(one.error))
+rows = [
+    {"run": m.row.title, "published": m.row.bytes / 1e9, "plan": m.predicted / 1e9, "error": m.error} for m in missed
+]
+columns = {"run": "Run", "published": ("Published (GB)", "{:.2f}"), "plan": ("Plan (GB)", "{:.2f}")}
+plots.table(rows[:6], columns | {"error": ("Error", "{:+.1%}")}, caption="The formulas' largest errors")
+
+# %% [markdown] tags=["instructor"]
+# **Worth asking:** why is exact agreement on the processor possible, and not on a GPU? There, matrix libraries take workspace of their own, kernels differ
+# by card, and the allocator rounds. The count here sees what PyTorch asks for, and so does the plan.
 
 # %% [markdown]
 # ## 8 Answering

@@ -301,7 +301,7 @@ class Block:
         top = max(top, live + self._activating(keeps))
         if keeps:
             live = base + self._mlp_kept - self._copied(back) - self.kept.get("mlp inputs", 0)
-            live += 0 if self.kept.get("down inputs") and not self.recipe.autocasts else inner
+            live += 0 if self.kept.get("down inputs") else inner
         else:  # the product alone, beside the two halves that one matrix gave
             live = base + inner * (3 if model.gated and len(into) == 1 else 1)
         return max(top, live + self._running(back, widths.inner))
@@ -379,9 +379,16 @@ class Block:
         if self.adapted(back):  # two gradients meet: the adapter's comes in its own width
             narrow = self.tokens * model.intermediate * widths.compute
             wide = self.tokens * model.intermediate * widths.adapter
-            arriving = max(wide, inner + max(unpacked, narrow if inner > narrow else 0) + inner - kept)
-        factors = {"gelu-python": 6 if self.recipe.autocasts else 2, "relu": 0}.get(self._activation, 1)
-        return max(arriving, inner * (1 + max(factors, 2 * model.gated)) - kept + learned)
+            third = 0 if self._copies else inner  # of a view they are added up into a new tensor, of a cast in place
+            arriving = max(wide, inner + max(unpacked, third, narrow if inner > narrow else 0) + inner - kept)
+        spelled_out = 6 if self.recipe.autocasts and widths.inner == 2 else 2
+        factors = {"gelu-python": spelled_out, "relu": 0}.get(self._activation, 1)
+        into = model.mlp_linears[0]
+        widened = 0
+        if self.adapted(into) and widths.added > widths.inner:  # the gradient in fp32, and that times the scale
+            given_back = self._mlp_kept - self._copied(into)
+            widened = self.tokens * into.outputs * (widths.inner + 2 * widths.added) - given_back
+        return max(arriving, inner * (1 + max(factors, 2 * model.gated)) - kept + learned, widened)
 
     def _back_through_attention(self) -> int:
         widths, queries = self.widths, self._queries

@@ -15,9 +15,14 @@ the hundreds of parameters of a deep model would take longer than the model itse
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from course_lib.memory.recipe import Recipe
+
+if TYPE_CHECKING:
+    from course_lib.memory.trace.record import Recorder
 
 BLOCK = 256  # values that share a scale in an 8-bit state
 SMALL = 4096  # tensors below this keep 32-bit state
@@ -69,7 +74,7 @@ def state(parameter: Learned, recipe: Recipe) -> list[int]:
 
 
 def temporary(parameter: Learned, recipe: Recipe) -> int:
-    """Bytes that a step needs besides, for a parameter; ``at_once`` says whether for all of them together."""
+    """Bytes that a step needs besides, for a parameter."""
     if recipe.optimizer == "adamw-foreach":
         return parameter.values * parameter.width
     if recipe.optimizer == "adafactor":
@@ -77,6 +82,31 @@ def temporary(parameter: Learned, recipe: Recipe) -> int:
     return 0
 
 
-def at_once(recipe: Recipe) -> bool:
-    """Whether the temporaries of all parameters are alive together."""
-    return recipe.optimizer == "adamw-foreach"
+def first_step(learned: list[Learned], recipe: Recipe, recorder: Recorder) -> None:
+    """Write an optimizer's first step into the log, block by block; its later steps only lack the new state."""
+    log, groups = recorder.log, _by_block(learned)
+    for group in groups:
+        recorder.cut("step", group[0].block, "state")
+        for parameter in group:
+            for size in state(parameter, recipe):
+                log.add(size, "optimizer")
+    at_once = recipe.optimizer == "adamw-foreach"  # the temporaries of all parameters are alive together
+    held: list[list[int]] = []
+    for group in groups:
+        recorder.cut("step", group[0].block, "update")
+        held.append([])
+        for parameter in group:
+            size = temporary(parameter, recipe)
+            if size:
+                held[-1].append(log.add(size, "temporary"))
+            if size and not at_once:
+                log.free(held[-1].pop())
+    for group, numbers in zip(groups, held, strict=True):
+        recorder.cut("step", group[0].block, "updated")
+        for number in numbers:
+            log.free(number)
+
+
+def _by_block(learned: list[Learned]) -> list[list[Learned]]:
+    """Neighbouring parameters of one block together."""
+    return [list(group) for _, group in itertools.groupby(learned, key=lambda parameter: parameter.block)]

@@ -35,7 +35,7 @@ def _adds_in_place(gradient: Any) -> bool:
     """Whether this is the engine of the backward pass, adding a gradient to one that came before.
 
     It does so in place where nobody else looks at the first one's storage, except for subclasses of tensors, as fake
-    ones are (``can_accumulate_inplace`` in `accumulate_grad.h` of PyTorch).
+    ones are (``can_accumulate_inplace`` in `input_buffer.cpp` of PyTorch).
     """
     if torch.is_grad_enabled() or not torch._C._current_autograd_node() or not isinstance(gradient, Tensor):
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,8 +22,6 @@ from course_lib.memory.trace.gpu import OnGPU
 from course_lib.memory.trace.log import OUTSIDE, Log
 from course_lib.memory.trace.optimizer import Learned
 from course_lib.memory.trace.record import Recorder
-
-BLOCK_NUMBER = re.compile(r"\.(\d+)\.")
 
 
 def record(
@@ -81,6 +78,8 @@ class _Run:
     def __init__(self, traced: Traced, recipe: Recipe, recorder: Recorder) -> None:
         self.traced, self.recipe, self.recorder = traced, recipe, recorder
         self.phase = "load"
+        within = {id(p): i for i, block in enumerate(traced.blocks) for p in block.parameters()}
+        self.places = {id(p): within.get(id(p), OUTSIDE) for p in traced.model.parameters()}  # parameter -> its block
         self.left: Tensor | None = None  # the loss of the step before, in programs that keep it
 
     def cut(self, phase: str, block: int = OUTSIDE, name: str = "") -> None:
@@ -151,8 +150,8 @@ class _Run:
         recorder.log.events, recorder.log.segments = events, segments
         for block in [*range(len(self.traced.blocks)), OUTSIDE]:
             self.cut("forward", block, "gradients")
-            for name, p in self.traced.learned:
-                if _block(name, self.traced) == block and p.grad is not None:
+            for _, p in self.traced.learned:
+                if self.places[id(p)] == block and p.grad is not None:
                     number = recorder.see(p.grad)
                     recorder.log.parts[number] = "gradients"
                     recorder.log.events.append(number)
@@ -257,30 +256,8 @@ class _Run:
 
     def _step(self) -> None:
         """The optimizer's first step; its later ones only lack the allocation of the state."""
-        log, recipe = self.recorder.log, self.recipe
-        learned = [
-            Learned(_block(name, self.traced), tuple(p.shape), p.element_size()) for name, p in self.traced.learned
-        ]
-        for group in _by_block(learned):
-            self.cut("step", group[0].block, "state")
-            for parameter in group:
-                for size in optimizer.state(parameter, recipe):
-                    log.add(size, "optimizer")
-        held: list[tuple[int, list[int]]] = []
-        for group in _by_block(learned):
-            self.cut("step", group[0].block, "update")
-            numbers = []
-            for parameter in group:
-                size = optimizer.temporary(parameter, recipe)
-                if size:
-                    numbers.append(log.add(size, "temporary"))
-                    if not optimizer.at_once(recipe):
-                        log.free(numbers.pop())
-            held.append((group[0].block, numbers))
-        for block, numbers in held:
-            self.cut("step", block, "updated")
-            for number in numbers:
-                log.free(number)
+        learned = [Learned(self.places[id(p)], tuple(p.shape), p.element_size()) for _, p in self.traced.learned]
+        optimizer.first_step(learned, self.recipe, self.recorder)
         self.cut("step", OUTSIDE, "zero")
         self._zero()
         self.left = self.traced.loss = None
@@ -306,6 +283,7 @@ class _Run:
             if recipe.new_tokens > 1:
                 self._grow(cache, recipe.new_tokens - 2)
                 self.cut("forward", OUTSIDE, "the last token")
+                recorder.part = "activations"
                 model(input_ids=ids[:, :1], **last)
                 self._mark(cache)
 
@@ -336,22 +314,3 @@ def _autocast(recipe: Recipe) -> Iterator[None]:
             yield
     finally:
         torch.set_autocast_enabled("cuda", before)
-
-
-def _block(name: str, traced: Traced) -> int:
-    """The block that a parameter's name places it in."""
-    if not hasattr(traced, "_places"):
-        of = {id(p): i for i, block in enumerate(traced.blocks) for p in block.parameters()}
-        traced._places = {n: of.get(id(p), OUTSIDE) for n, p in traced.model.named_parameters()}  # type: ignore[attr-defined]
-    return traced._places[name]  # type: ignore[attr-defined]
-
-
-def _by_block(learned: list[Learned]) -> list[list[Learned]]:
-    """Neighbouring parameters of one block together."""
-    groups: list[list[Learned]] = []
-    for parameter in learned:
-        if groups and groups[-1][0].block == parameter.block:
-            groups[-1].append(parameter)
-        else:
-            groups.append([parameter])
-    return groups
