@@ -1,4 +1,4 @@
-"""The retold formulas of other people's calculators, on one row worked out by hand; and that accelerate's code is run."""
+"""The retold formulas of other people's calculators on a row worked out by hand, and that accelerate's code is run."""
 
 from __future__ import annotations
 

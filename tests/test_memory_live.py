@@ -14,13 +14,8 @@ from course_lib.errors import CourseError
 from course_lib.memory.live import (
     LiveBytes,
     Row,
-    _autocast,
-    _quietly,
     compare,
-    held,
     measure,
-    real_model,
-    real_optimizer,
 )
 from course_lib.memory.recipe import Recipe
 from course_lib.memory.subject import subject

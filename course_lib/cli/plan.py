@@ -159,18 +159,23 @@ def read_settings(given: dict[str, Any], what: Subject, card: GPU) -> Recipe:
     }
     if "targets" in given and values["targets"] not in recipes.TARGET_WORDS:
         values["targets"] = given["targets"]  # names of layers are as the model spells them
-    values.setdefault("precision", usual_precision(card))
+    values.setdefault("precision", usual_precision(card, values.get("method", DEFAULTS["method"])))
     longest = what.architecture.positions
     if longest and "seq_len" not in given:
         values["seq_len"] = max(1, min(DEFAULTS["seq_len"], longest - values.get("new_tokens", 0)))
     return recipes.Recipe(**values)
 
 
-def usual_precision(card: GPU) -> str:
-    """bf16 where the card has it in hardware, fp16 on older ones, fp32 in main memory."""
+def usual_precision(card: GPU, method: str) -> str:
+    """bf16 where the card has it in hardware, fp16 on older ones, fp32 in main memory.
+
+    Weights that learn are not held in fp16, which loses small updates and which PyTorch's gradient scaler refuses.
+    """
     if not card.is_cuda:
         return "fp32"
-    return "bf16" if card.capability >= (8, 0) else "fp16"
+    if card.capability >= (8, 0):
+        return "bf16"
+    return "fp16-mixed" if method in ("full", "last-n") else "fp16"
 
 
 def spelled(name: str) -> str:

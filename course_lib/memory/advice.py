@@ -6,7 +6,7 @@ Three kinds of change, from harmless to serious:
     nearly the same     an 8-bit optimizer, 16-bit weights, sharding over devices (more money)
     another run         LoRA, QLoRA, shorter sequences: something else is learned
 
-All sets of one change are tried, then of two, and so on, with the formulas, which cost a millisecond; the first sets that
+All sets of one change are tried, then of two, and so on, with the formulas, which cost a millisecond; the first that
 fit are confirmed by the caller's engine, which may be the trace. If nothing fits, the smallest GPU that would is named.
 """
 
@@ -70,9 +70,9 @@ def suggest(what: Subject, recipe: Recipe, gpu: GPU, estimate: Callable[[Recipe]
     from course_lib.memory import formulas
 
     found: list[Advice] = []
-    trials = 0
+    trials, wanted = 0, WANTED if recipe.lengths == "fixed" else 1  # many lengths are many traces
     for changes in _sets(what, recipe):
-        if trials == TRIALS or len(found) == WANTED or (found and len(changes) > len(found[0].changes)):
+        if trials == TRIALS or len(found) == wanted or (found and len(changes) > len(found[0].changes)):
             break
         changed = recipe.but(**{name: value for _, settings, _ in changes for name, value in settings.items()})
         if not formulas.estimate(what, changed, gpu=gpu).fits:
@@ -98,7 +98,7 @@ def _compatible(changes: tuple[Change, ...]) -> bool:
 
 
 def _changes(what: Subject, recipe: Recipe) -> Iterator[Change]:
-    """The changes that are possible, each with how serious it is (1: the same result, 2: nearly, 3 and 4: another run)."""
+    """The possible changes, and how serious each is (1: the same result, 2: nearly, 3 and 4: another run)."""
     if recipe.micro_batch > 1:
         times = recipe.micro_batch * recipe.accumulate
         if recipe.trains:

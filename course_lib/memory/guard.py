@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from course_lib import hardware
 from course_lib.memory.allocator import workspace_bytes
 from course_lib.memory.gpus import GPU, this_machine
+from course_lib.memory.program import Batch, Program, identity, standing, trace
 from course_lib.memory.recipe import Recipe
-from course_lib.memory.program import Batch, Program, identity, trace
 from course_lib.memory.trace.log import Log, Peak, peaks
 from course_lib.memory.traced import reserved, steady
 
@@ -41,10 +41,10 @@ class Forecast:
     """What a run will need, all in bytes; ``phases`` has the live bytes by part at each phase's own peak."""
 
     phases: dict[str, dict[str, int]]
-    needed_bytes: int  # beyond what the model holds on the device already, and what the process held before
-    base_bytes: int  # held by the process before: resident memory, or tensors on the GPU
+    needed_bytes: int  # beyond what the process holds already
     available_bytes: int  # free for this process, beyond what it holds
-    added_bytes: int  # live bytes beyond the model's that are on the device: what a meter should show
+    base_bytes: int  # held by the process before: resident memory, or tensors on the GPU
+    resident_bytes: int  # of the model's tensors on the device before
     unknown: str = ""  # why the activations are not known and not in these numbers
     device: str = "cpu"
     advice: tuple[str, ...] = field(default=())
@@ -60,42 +60,45 @@ class Forecast:
         return max(self.phases.values(), key=lambda parts: sum(parts.values()))
 
     @property
+    def added_bytes(self) -> int:
+        """The most live bytes beyond what the model holds already: what a meter around the run should show."""
+        return max(0, self.peak_bytes - self.resident_bytes)
+
+    @property
     def fits(self) -> bool:
         """Whether what is needed is there."""
         return self.needed_bytes <= self.available_bytes
 
     def line(self) -> str:
-        """The forecast in a sentence.
-
-        The parts are those of the whole peak; of these the weights are there already.
-        """
-        place = "GPU memory" if self.device == "cuda" else "memory"
-        parts = ", ".join(f"{part} {size(number)}" for part, number in _largest(self.parts))
-        what = f"needs {size(self.needed_bytes)} more {place} of {size(self.available_bytes)} free ({parts})"
-        return f"{what}; activations are not known: {self.unknown}" if self.unknown else what
+        """The forecast in a sentence."""
+        needs = f"needs {self._needs()}, {size(self.available_bytes)} are free"
+        return f"{needs}; activations are not known, because {self.unknown}" if self.unknown else needs
 
     def refusal(self) -> str:
-        """Why the run cannot start and what to change."""
-        place = "GPU memory" if self.device == "cuda" else "memory"
-        parts = ", ".join(f"{part} {size(number)}" for part, number in _largest(self.parts))
-        change = "; ".join(self.advice) or "take a smaller model"
+        """Why the run cannot start, and what to change."""
         return (
-            f"This training needs {size(self.needed_bytes)} more {place} ({parts}), and {size(self.available_bytes)} are"
-            f" free: {change}; or try it as it is with TrainConfig(memory='ignore')."
+            f"This training needs {self._needs()}, and only {size(self.available_bytes)} are free."
+            f" {'; '.join(self.advice)}. TrainConfig(memory='ignore') tries it as it is."
         )
 
+    def _needs(self) -> str:
+        parts = dict(self.parts)
+        parts["weights"] = max(0, parts.get("weights", 0) - self.resident_bytes)
+        most = sorted(parts.items(), key=lambda item: -item[1])[:3]
+        said = ", ".join(f"{part} {size(number)}" for part, number in most if number)
+        return f"{size(self.needed_bytes)} more {'GPU ' if self.device == 'cuda' else ''}memory ({said})"
 
-def plan_fit(program: Program, *, accumulate: int | None = None) -> Forecast:
+
+def plan_fit(program: Program) -> Forecast:
     """What a training run of this program will need, against what is free now; with advice where it does not fit.
 
-    Never raises because of the program: where it cannot be traced, ``unknown`` says why. ``accumulate`` is what the
-    advice multiplies, where it is not the program's own.
+    Never raises because of the program: where it cannot be traced, ``unknown`` says why.
     """
     room = _room(program)
     forecast = _forecast(program, room)
     if forecast.fits:
         return forecast
-    return replace(forecast, advice=tuple(_advice(program, forecast, room, accumulate or program.accumulate)))
+    return replace(forecast, advice=tuple(_advice(program, forecast, room)))
 
 
 def switched_off(environment: Mapping[str, str] = os.environ) -> bool:
@@ -130,7 +133,8 @@ def _room(program: Program) -> _Room:
     if program.device != "cuda":
         import psutil
 
-        return _Room(hardware.memory()[1], int(psutil.Process().memory_info().rss), here, None)
+        free = hardware.memory()[1] // (hardware.number(os.environ, "LOCAL_WORLD_SIZE") or program.processes)
+        return _Room(free, int(psutil.Process().memory_info().rss), here, None)
     card, held = this_machine(), int(torch.cuda.memory_allocated())
     return _Room(card.usable - card.context - held, held, here, card)
 
@@ -145,21 +149,17 @@ def _forecast(program: Program, room: _Room) -> Forecast:
             if name != "load" and number:
                 parts[part] = parts.get(part, 0) + number
         phases[name] = {part: number for part, number in parts.items() if number}
-    added = max(sum(parts.values()) for parts in phases.values()) - room.model
-    needed = added
-    if room.card:
-        # The allocator serves this run from what other tensors leave of the card.
-        others = room.held - room.model
-        card = replace(room.card, usable=room.card.usable - others - sum(extra.values()))
-        segments, fits = reserved([found.log], Recipe(), card)
-        needed = segments + sum(extra.values()) - room.model
-        needed = min(needed, room.free) if fits else max(needed, room.free + 1)
+    needed = max(sum(parts.values()) for parts in phases.values()) - room.model
+    if room.card:  # its allocator serves this run from what other tensors leave, and knows of the scratch space
+        beside = sum(extra.values()) - extra["workspace"]
+        card = replace(room.card, usable=room.card.usable - (room.held - room.model) - beside)
+        needed = reserved([found.log], Recipe(), card)[0] + beside - room.model
     return Forecast(
         phases=phases,
         needed_bytes=max(0, needed),
-        base_bytes=room.held,
         available_bytes=room.free,
-        added_bytes=max(0, added),
+        base_bytes=room.held,
+        resident_bytes=room.model,
         unknown=found.unknown,
         device=program.device,
     )
@@ -202,7 +202,7 @@ def _traced(program: Program) -> _Footprint:
     try:
         log, unknown = trace(program), ""
     except Exception as error:  # whatever a program does, it must not be kept from running
-        log, unknown = trace(program, runs=False), _reason(error)
+        log, unknown = standing(program), _reason(error)
     first, alive = peaks(log)
     again, _ = peaks(steady(log), alive)
     return _Footprint({n: max(p, again.get(n, p), key=lambda peak: peak.bytes) for n, p in first.items()}, log, unknown)
@@ -220,35 +220,39 @@ def _reason(error: Exception) -> str:
 # -- advice ------------------------------------------------------------------------------------------------------------
 
 
-def _advice(program: Program, forecast: Forecast, room: _Room, accumulate: int) -> Iterator[str]:
-    """Single changes that make a run fit, each with what it then needs; and what takes most where none does."""
-    found = False
-    if not forecast.unknown:
-        for change, other in _changes(program, accumulate):
-            answer = _forecast(other, room)
-            if answer.fits and not answer.unknown:
-                found = True
-                yield f"{change} needs {size(answer.needed_bytes)}"
+def _advice(program: Program, forecast: Forecast, room: _Room) -> Iterator[str]:
+    """Single changes that make a run fit, each with what it then needs; and one for what learns, where that is much."""
+    found: set[str] = set()
+    for kind, change, other in _changes(program) if not forecast.unknown else ():
+        if kind in found:  # the mildest of its kind that fits was there already
+            continue
+        answer = _forecast(other, room)
+        if answer.fits and not answer.unknown:
+            found.add(kind)
+            yield f"{change} takes {size(answer.needed_bytes)}"
     kept = {part: max(p.get(part, 0) for p in forecast.phases.values()) for part in ("gradients", "optimizer")}
     if not found or 3 * sum(kept.values()) > forecast.needed_bytes:
         yield (
-            f"train fewer weights (the last blocks only, or LoRA): gradients and optimizer state take"
-            f" {size(sum(kept.values()))}"
+            f"training fewer weights (only the last blocks, or LoRA) saves most of the {size(sum(kept.values()))} of"
+            " gradients and optimizer state"
         )
 
 
-def _changes(program: Program, accumulate: int) -> Iterator[tuple[str, Program]]:
-    """Programs that need less than this one: the mildest of each kind that fits is for the caller to find."""
+def _changes(program: Program) -> Iterator[tuple[str, str, Program]]:
+    """Programs that need less than this one: of each kind the mildest first, with its description."""
     batch = program.batch
     rows = max((t.shape[0] for t in batch.values() if isinstance(t, Tensor) and t.dim()), default=1)
     longest = max((t.shape[1] for t in batch.values() if isinstance(t, Tensor) and t.dim() > 1), default=1)
     if program.precision == "no" and hardware.detect().precision != "no":
-        yield f"precision={hardware.detect().precision!r}", replace(program, precision=hardware.detect().precision)
+        precision = hardware.detect().precision
+        yield "precision", f"precision={precision!r}", replace(program, precision=precision)
     for fewer in _halves(rows, 1):
-        change = f"batch_size={fewer} with accumulate={accumulate * -(-rows // fewer)}"
-        yield change, replace(program, batch=_cut(batch, 0, rows, fewer))
+        more = program.accumulate * -(-rows // fewer)
+        other = replace(program, batch=_cut(batch, 0, rows, fewer), accumulate=more)
+        yield "batch", f"batch_size={fewer} with accumulate={more}", other
     for shorter in _halves(longest, SHORTEST):
-        yield f"a limit of {shorter} tokens a text", replace(program, batch=_cut(batch, 1, longest, shorter))
+        other = replace(program, batch=_cut(batch, 1, longest, shorter))
+        yield "length", f"a limit of {shorter} tokens a text", other
 
 
 def _halves(number: int, least: int) -> Iterator[int]:
@@ -275,8 +279,3 @@ def size(number: float) -> str:
     ('1.5 GiB', '5 MiB')
     """
     return hardware.gib(number) if number >= 2**30 else f"{number / 2**20:.0f} MiB"
-
-
-def _largest(parts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """The three largest parts."""
-    return sorted(parts.items(), key=lambda item: -item[1])[:3]

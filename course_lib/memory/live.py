@@ -225,7 +225,8 @@ class LiveBytes:
 def _in_time(profiled: profile) -> list[Any]:
     """Allocations, frees and notes in the order in which they happened."""
     found = []
-    waiting = list(profiled.profiler.kineto_results.experimental_event_tree())
+    seen: Any = profiled.profiler
+    waiting = list(seen.kineto_results.experimental_event_tree())
     while waiting:
         event = waiting.pop()
         if event.tag == _EventType.Allocation or event.name.startswith(NOTE):

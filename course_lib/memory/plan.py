@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from course_lib.errors import CourseError
@@ -72,7 +72,7 @@ class Plan:
         """Everything as plain values."""
         return {
             "model": self.model,
-            "recipe": self.recipe.settings(),
+            "recipe": asdict(self.recipe),
             "gpu": self.gpu.name,
             "engine": self.engine,
             "total_params": self.total_params,
@@ -158,7 +158,7 @@ def _answer(what: Subject, recipe: Recipe, card: GPU, engine: str) -> Plan:
         recipe=recipe,
         gpu=card,
         engine=engine,
-        total_params=what.parameters,
+        total_params=what.parameters if what.architecture.causal else found.total_params,  # with the classifier
         trainable_params=found.trainable_params,
         phases={name: {part: size for part, size in peak.parts.items() if size} for name, peak in found.phases.items()},
         peak_bytes=found.phases[phase].bytes,

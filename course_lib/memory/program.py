@@ -30,7 +30,7 @@ from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.utils._pytree import tree_map_only
 
 from course_lib import hardware
-from course_lib.memory.trace.log import OUTSIDE, Log
+from course_lib.memory.trace.log import Log
 from course_lib.memory.trace.record import Recorder
 
 LIMIT = 50_000  # operations traced; a program of more is not worth the wait
@@ -60,15 +60,17 @@ class Program:
     @property
     def optimized(self) -> list[Tensor]:
         """The parameters that the optimizer moves."""
-        return list(self.learned) if self.learned is not None else [p for p in self.model.parameters() if p.requires_grad]
+        if self.learned is not None:
+            return list(self.learned)
+        return [p for p in self.model.parameters() if p.requires_grad]
 
 
 class _TooLong(Exception):
     """A program of more operations than are traced."""
 
 
-def trace(program: Program, *, runs: bool = True) -> Log:
-    """The log of a program's step on tensors without numbers; with ``runs`` off only what stays from step to step.
+def trace(program: Program) -> Log:
+    """The log of a program's step on tensors without numbers: load, forward, backward, step.
 
     Raises whatever the program raises, which with tensors whose values cannot be looked at may be anything.
     """
@@ -79,35 +81,25 @@ def trace(program: Program, *, runs: bool = True) -> Log:
         model = _hollow(program.model, program.device, mode, known)
         learned = [known[id(p)] for p in program.optimized if id(p) in known]
         batch = tree_map_only(Tensor, lambda t: _empty(t, program.device), dict(program.batch))
-        kept = runs and program.accumulate > 1
-        if kept:  # the batch before has left gradients
+        if program.accumulate > 1:  # the batch before has left gradients
             for p in model.parameters():
                 p.grad = torch.empty_like(p) if p.requires_grad else None
         if program.precision != "no":  # outputs of a model in mixed precision come back in full
             model.register_forward_hook(lambda _module, _inputs, output: tree_map_only(Tensor, _full, output))
         recorder = stack.enter_context(_Bounded())
         _load(recorder, model)
-        if runs:
-            _step(recorder, program, model, batch)
-            _optimize(recorder, [p for p in learned if p.grad is not None])
-        else:
-            _stay(recorder, learned)
-        if not kept:
+        _step(recorder, program, model, batch)
+        _optimize(recorder, [p for p in learned if p.grad is not None])
+        if program.accumulate == 1:
             for p in model.parameters():
                 p.grad = None
-        recorder.close()
-        recorder.forget()
-        return recorder.log
+        return _closed(recorder)
 
 
 class _Bounded(Recorder):
     """A recorder that gives up on a program that does not end."""
 
     count = 0
-
-    def forget(self) -> None:
-        """Look no more at what is alive: it is about to go, which is no part of the program."""
-        self._watch.clear()
 
     def __torch_dispatch__(self, *call: Any) -> Any:
         self.count += 1
@@ -117,7 +109,7 @@ class _Bounded(Recorder):
 
 
 def _load(recorder: Recorder, model: nn.Module) -> None:
-    recorder.cut("load", OUTSIDE, "")
+    recorder.cut("load")
     for tensor in [*model.parameters(), *model.buffers()]:
         recorder.part = "weights"
         recorder.see(tensor)
@@ -130,14 +122,14 @@ def _load(recorder: Recorder, model: nn.Module) -> None:
 
 def _step(recorder: Recorder, program: Program, model: nn.Module, batch: Batch) -> None:
     """Forward and backward of one micro-batch."""
-    recorder.cut("forward", OUTSIDE, "")
+    recorder.cut("forward")
     recorder.part = "activations"
     for tensor in batch.values():
         if isinstance(tensor, Tensor):
             recorder.see(tensor)
     with _autocast(program):
         value = program.loss(model, batch)
-    recorder.cut("backward", OUTSIDE, "")
+    recorder.cut("backward")
     recorder.part = "temporary"
     (value * 1.0).backward()
     del value
@@ -146,21 +138,31 @@ def _step(recorder: Recorder, program: Program, model: nn.Module, batch: Batch) 
             recorder.log.parts[recorder.see(p.grad)] = "gradients"
 
 
+def standing(program: Program) -> Log:
+    """The log of what stays from step to step, which is known without running anything: all but the activations."""
+    recorder = Recorder()
+    _load(recorder, program.model)
+    recorder.cut("backward")
+    gradients = [recorder.log.add(_bytes(p), "gradients") for p in program.optimized]
+    _optimize(recorder, program.optimized)
+    for gradient in gradients:
+        recorder.log.free(gradient)
+    return _closed(recorder)
+
+
 def _optimize(recorder: Recorder, learned: list[Tensor]) -> None:
     """AdamW's state: two moments of every weight and a count of its steps, made at the first step."""
-    recorder.cut("step", OUTSIDE, "")
+    recorder.cut("step")
     for p in learned:
         for number in (4, _bytes(p), _bytes(p)):
             recorder.log.add(number, "optimizer")
 
 
-def _stay(recorder: Recorder, learned: list[Tensor]) -> None:
-    """Gradients and the optimizer's state, which are known without running anything."""
-    recorder.cut("backward", OUTSIDE, "")
-    gradients = [recorder.log.add(_bytes(p), "gradients") for p in learned]
-    _optimize(recorder, learned)
-    for gradient in gradients:
-        recorder.log.free(gradient)
+def _closed(recorder: Recorder) -> Log:
+    """The log, and an end of watching: that all tensors go now is no part of the program."""
+    recorder.close()
+    recorder._watch.clear()
+    return recorder.log
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -9,8 +9,8 @@ Left out: drawing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from course_lib.memory.trace.log import PARTS, PHASES
 
@@ -53,6 +53,18 @@ def duration(seconds: float) -> str:
         if seconds >= unit:
             return f"{seconds / unit:.2g} {name}" if seconds < 10 * unit else f"{seconds / unit:,.0f} {name}"
     return f"{seconds * 1e6:.2g} µs"
+
+
+def operations(flops: float) -> str:
+    """A number of floating-point operations.
+
+    >>> operations(4.2e13)
+    '42 TFLOP'
+    """
+    for unit, name in ((1e18, "EFLOP"), (1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP")):
+        if flops >= unit:
+            return f"{flops / unit:.2g} {name}" if flops < 100 * unit else f"{flops / unit:,.0f} {name}"
+    return f"{flops / 1e6:,.2g} MFLOP"
 
 
 # -- sentences ---------------------------------------------------------------------------------------------------------
@@ -167,16 +179,34 @@ def engines(plan: Plan) -> tuple[list[str], Rows]:
 
 
 def _difference(first: int, second: int) -> str:
-    return "-" if not first else "0.0%" if first == second else f"{second / first - 1:+.1%}"
+    share = f"{second / first - 1:+.1%}" if first else "-"
+    return "0.0%" if share in ("+0.0%", "-0.0%") else share
 
 
 def advice(plan: Plan) -> tuple[list[str], Rows]:
-    """Changes that help, each with the peak that it gives."""
-    rows = [
-        [one.change, amount(one.peak_bytes), amount(one.reserved_bytes), "fits" if one.fits else "too much"]
-        for one in plan.advice
-    ]
-    return ["change", "peak", "process holds", ""], rows
+    """Lists of changes, any of which helps: in words and as options of `course plan`, with the peak that it gives."""
+    rows = []
+    for one in plan.advice:
+        words = f"{' and '.join(one.changes)}\n{options(one.settings)}"
+        fits = "fits" if one.fits else "too much"
+        rows.append([words, amount(one.peak_bytes), amount(one.reserved_bytes), fits])
+    return ["change", "peak", "process", ""], rows
+
+
+def options(settings: Mapping[str, Any]) -> str:
+    """Settings as they are typed.
+
+    >>> options({"micro_batch": 1, "checkpointing": True, "targets": ("q_proj", "v_proj")})
+    '--micro-batch 1 --checkpointing --targets q_proj,v_proj'
+    """
+    words = []
+    for name, value in settings.items():
+        option = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(option if value else option.replace("--", "--no-", 1))
+        else:
+            words += [option, ",".join(value) if isinstance(value, tuple) else str(value)]
+    return " ".join(words)
 
 
 def figures(plan: Plan) -> Rows:
@@ -188,9 +218,11 @@ def figures(plan: Plan) -> Rows:
     else:
         held += f" of main memory: {amount(plan.context_bytes)} of it Python and its libraries"
     rows = [["peak", f"{amount(plan.peak_bytes)} of live tensors{each}, in phase {plan.peak_phase}"], ["process", held]]
-    per = "optimizer step" if plan.recipe.trains else "answer"
+    answers = "answer" if plan.recipe.micro_batch == 1 else f"{plan.recipe.micro_batch} answers"
+    per = "optimizer step" if plan.recipe.trains else answers
     if plan.seconds:
-        rows.append(["time", f"{duration(plan.seconds)} per {per}: {plan.seconds_basis}"])
+        work = f"{duration(plan.seconds)} per {per} of {operations(plan.flops)}"
+        rows.append(["time", f"{work}: {plan.seconds_basis}"])
     if plan.communicated_bytes:
         rows.append(["network", f"{amount(plan.communicated_bytes)} sent by each GPU per {per}"])
     return rows

@@ -33,13 +33,19 @@ class _Writer:
     def __init__(self, log: Log, recipe: Recipe) -> None:
         self.whole, self.recipe = log, recipe
         self.split = sharding.SPLIT[recipe.sharding]
+        # Traced in 16 bits under these two; of mixed precision the shares are in 32.
+        mixed = recipe.precision.endswith("-mixed") and "weights" in self.split
+        self.wider = set() if not mixed else {"weights"} if recipe.adapts else {"weights", "gradients", "optimizer"}
         self.log = Log(counts=log.counts)
         self.numbers: dict[int, int] = {}  # storage of the whole log -> storage of this one
         self.gathered: dict[int, int] = {}  # block -> storage of its gathered weights
         self.weights: dict[int, int] = defaultdict(int)  # block -> bytes of its weights
+        self.made: set[int] = set()  # storages that the backward pass makes
         for segment in log.segments:
+            events = log.events[segment.start : segment.end]
+            if segment.phase == "backward":
+                self.made.update(event for event in events if event >= 0)
             if segment.phase == "load":
-                events = log.events[segment.start : segment.end]
                 self.weights[segment.block] += sum(log.sizes[e] for e in events)
 
     def write(self) -> Log:
@@ -58,26 +64,14 @@ class _Writer:
 
     def _allocate(self, number: int) -> None:
         size, part = self.whole.sizes[number], self.whole.parts[number]
-        reduced = part == "gradients" and self.whole.segments and number not in self._in_backward
-        if HELD.get(part) in self.split and (part != "gradients" or reduced):
-            size = self._mine(size)
+        whole = part == "gradients" and number in self.made  # until it has been added up
+        if HELD.get(part) in self.split and not whole:
+            size = self._mine(size, part)
         self.numbers[number] = self.log.add(size, part)
 
-    def _mine(self, size: int) -> int:
-        return 0 if self.recipe.offload else -(-size // self.recipe.devices)
-
-    @property
-    def _in_backward(self) -> set[int]:
-        """Storages that a backward pass makes: gradients among them are whole before they are added up."""
-        if not hasattr(self, "_made"):
-            self._made = {
-                event
-                for s in self.whole.segments
-                if s.phase == "backward"
-                for event in self.whole.events[s.start : s.end]
-                if event >= 0
-            }
-        return self._made
+    def _mine(self, size: int, part: str) -> int:
+        whole = size * 2 if part in self.wider else size
+        return 0 if self.recipe.offload else -(-whole // self.recipe.devices)
 
     def _gather(self, segment: Segment, later: list[Segment]) -> None:
         """Fetch what the segment needs, and ahead of time what the next block does."""
@@ -90,7 +84,7 @@ class _Writer:
         """The gradients that a segment made become this device's share of them."""
         for event in self.whole.events[segment.start : segment.end]:
             if event >= 0 and self.whole.parts[event] == "gradients" and event in self.numbers:
-                mine = self.log.add(self._mine(self.whole.sizes[event]), "gradients")
+                mine = self.log.add(self._mine(self.whole.sizes[event], "gradients"), "gradients")
                 self.log.free(self.numbers[event])
                 self.numbers[event] = mine
 

@@ -41,8 +41,14 @@ class Subject:
 
     def check(self, recipe: Recipe) -> None:
         """Raise CourseError, naming the valid choices, where a recipe asks for what the model does not have."""
-        model = self.architecture
-        length = recipe.seq_len + recipe.new_tokens
+        model, stored = self.architecture, self.values.get("quantization_config")
+        if stored:
+            kind = stored.get("quant_method", "other") if isinstance(stored, dict) else "other"
+            raise CourseError(
+                f"The weights of {self.name} are stored quantized ({kind}), which is not planned; name the model"
+                " that they were made from, and choose method qlora for NF4."
+            )
+        length = recipe.seq_len + recipe.new_tokens + (recipe.prompt_tokens if recipe.method == "prompt" else 0)
         if model.positions and length > model.positions:
             raise CourseError(f"{self.name} reads at most {model.positions} tokens; seq_len {length} is beyond that.")
         if recipe.method == "last-n" and recipe.blocks > model.layers:

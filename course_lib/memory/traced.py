@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from course_lib.memory.gpus import GPU
 
 STEPS = 3  # training steps replayed: what the first one cut up shows in the second
-SHARES = (0.3, 0.45, 0.6, 0.75, 0.9)  # lengths of batches before the longest comes, as shares of it
-HISTORY = 20  # batches of these lengths, in random order (seed 0)
+SHARES = (0.35, 0.6, 0.85)  # lengths of batches before the longest comes, as shares of it
+HISTORY = 12  # batches of these lengths, in random order (seed 0)
 
 
 def estimate(what: Subject, recipe: Recipe, *, gpu: GPU, whole: bool = False) -> Estimate:
@@ -55,7 +55,9 @@ def _log(what: Subject, recipe: Recipe, gpu: GPU, whole: bool) -> Log:
     from course_lib.memory.trace import trace
 
     card = gpu.capability if gpu.is_cuda else None
-    return share(trace(what.config, recipe, causal=what.architecture.causal, whole=whole, capability=card), recipe)
+    # Weights that are gathered block by block are gathered as the products need them: autocast has nothing to do.
+    traced = recipe.but(precision=recipe.compute) if recipe.sharding in ("zero3", "fsdp") else recipe
+    return share(trace(what.config, traced, causal=what.architecture.causal, whole=whole, capability=card), recipe)
 
 
 def steady(log: Log) -> Log:

@@ -7,7 +7,7 @@ import math
 import random
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ from tqdm import tqdm
 from course_lib import hardware
 from course_lib.batching import Batches, label_count
 from course_lib.errors import CourseError
-from course_lib.train import state
+from course_lib.memory.guard import Forecast
+from course_lib.train import forecast, state
 from course_lib.train.settings import History, TrainConfig
 
 ADDED = ("forward", "_original_forward", "_is_accelerate_prepared")  # what Accelerate may set on a model
@@ -46,22 +47,33 @@ def fit(
     trainable parameters are one group. With ``config.save_to`` the run continues from the newest valid checkpoint
     there. On return the model holds the last weights, or with ``patience`` the best ones.
 
-    Raises CourseError when the loss is no longer a number, when nothing is trainable, when ``config.save_to`` cannot
-    be written to, or when the checkpoints found there belong to a different run.
+    Unless ``config.memory`` says "ignore", the run is first tried on tensors without numbers, for which ``loss`` is
+    called once more, and refused where memory will not do.
+
+    Raises CourseError when the run cannot fit into memory, when the loss is no longer a number, when nothing is
+    trainable, when ``config.save_to`` cannot be written to, or when the checkpoints found there belong to a different
+    run.
     """
     run = Run(model, batches, loss, config, evaluate)
     try:
-        run.prepare(groups)
-        state.resume(run)
-        with run.bar() as bar:
-            while not run.history.stopped:
-                for step in run.rest_of_epoch():
-                    run.take(step)
-                    bar.update()
-                    bar.set_postfix_str(f"loss {run.history.loss[-1]:.3f}", refresh=False)
-                    run.after_step()
-                    if run.history.stopped:
-                        break
+        run.group(groups)
+        training_mode(model)
+        found = state.find(run)
+        if not (found and found.meta()["history"]["stopped"]):
+            run.forecast = forecast.check(run)
+        with forecast.measured(run):
+            run.prepare()
+            if found:
+                state.resume(run, found)
+            with run.bar() as bar:
+                while not run.history.stopped:
+                    for step in run.rest_of_epoch():
+                        run.take(step)
+                        bar.update()
+                        bar.set_postfix_str(f"loss {run.history.loss[-1]:.3f}", refresh=False)
+                        run.after_step()
+                        if run.history.stopped:
+                            break
     finally:
         run.finish()
     return run.history
@@ -103,15 +115,21 @@ class Run:
         self.epoch_steps = math.ceil(len(self._global_batches(0)) / config.accumulate)
         self.steps = config.epochs * self.epoch_steps
         self.step, self.history = 0, History()
+        self.forecast: Forecast | None = None
         self.best: dict[str, Tensor] = {}
         self.best_score, self.worse = -math.inf, 0
 
-    def prepare(self, groups: list[dict[str, Any]] | None) -> None:
+    def group(self, groups: list[dict[str, Any]] | None) -> None:
+        """Settle which parameters the optimizer gets; an iterator would be used up when they are counted."""
+        groups = groups or [{"params": [p for p in self.bare.parameters() if p.requires_grad]}]
+        held = ([one] if isinstance(one := group["params"], Tensor) else list(one) for group in groups)
+        self.groups = [{**group, "params": params} for group, params in zip(groups, held, strict=True)]
+
+    def prepare(self) -> None:
         """Put the model on its device, in training mode, and make the optimizer."""
         _seed(self.config.seed, self.accelerator.process_index)
-        groups = groups or [{"params": [p for p in self.bare.parameters() if p.requires_grad]}]
-        config = self.config
-        self.optimizer = torch.optim.AdamW(groups, config.learning_rate, weight_decay=config.weight_decay, fused=True)
+        rate, decay = self.config.learning_rate, self.config.weight_decay
+        self.optimizer = torch.optim.AdamW(self.groups, rate, weight_decay=decay, fused=True)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.learning = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.bare.zero_grad(set_to_none=True)  # an interrupted step may have left gradients behind
@@ -233,19 +251,26 @@ class Run:
 
     def bar(self) -> tqdm:
         """Progress with the loss and the time left; silent where nobody watches."""
-        notebook = hardware.in_notebook()
-        show = self.config.progress
-        if show is None:
-            show = notebook or sys.stderr.isatty()
         return tqdm(
             total=self.steps,
             initial=self.step,
             desc=self.config.title,
             unit="step",
             leave=False,
-            file=sys.stdout if notebook else sys.stderr,
-            disable=not (show and self.accelerator.is_main_process),
+            file=_screen(),
+            disable=not self._watched(),
         )
+
+    def say(self, text: str) -> None:
+        """One line beside the bar; silent where nobody watches."""
+        if self._watched():
+            print(f"{self.config.title}: {text}", file=_screen(), flush=True)
+
+    def _watched(self) -> bool:
+        show = self.config.progress
+        if show is None:
+            show = hardware.in_notebook() or sys.stderr.isatty()
+        return show and self.accelerator.is_main_process
 
     def finish(self) -> None:
         """Leave the model in evaluation mode, without gradients and without anything that the accelerator put on it."""
@@ -257,6 +282,11 @@ class Run:
             vars(self.bare).pop(name, None)
         vars(self.bare).update(self.untouched)
         self.accelerator.free_memory()
+
+
+def _screen() -> TextIO:
+    """Where progress is shown: a notebook would show the stream of errors in red."""
+    return sys.stdout if hardware.in_notebook() else sys.stderr
 
 
 def _due(step: int, every: int, epoch_ends: bool) -> bool:

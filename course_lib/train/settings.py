@@ -29,6 +29,7 @@ class TrainConfig:
     keep: int = 2
     title: str = "training"
     progress: bool | None = None  # None: where a person is watching
+    memory: str = "check"  # "check": refuse what cannot fit into memory; "ignore": do not ask
 
     def __post_init__(self) -> None:
         least = {"epochs": 1, "accumulate": 1, "keep": 1, "patience": 0, "save_every": 0, "evaluate_every": 0}
@@ -42,6 +43,8 @@ class TrainConfig:
             raise CourseError(f"warmup is a share of all steps, between 0 and 1, not {self.warmup}.")
         if self.precision not in ("auto", "no", "fp16", "bf16"):
             raise CourseError(f"precision must be auto, no, fp16 or bf16, not {self.precision!r}.")
+        if self.memory not in ("check", "ignore"):
+            raise CourseError(f"memory must be check or ignore, not {self.memory!r}.")
         if self.save_to is not None:
             object.__setattr__(self, "save_to", Path(self.save_to))  # a notebook passes a string
 
@@ -55,7 +58,14 @@ class TrainConfig:
 
 @dataclass
 class History:
-    """What happened: one entry per optimizer step, and the evaluations with the step they followed."""
+    """What happened: one entry per optimizer step, and the evaluations with the step they followed.
+
+    The two peaks are bytes that this process's part of the run added to what was there when it began, and 0 where
+    nobody asked. Measured is the growth of the process's resident memory, or on CUDA that of the bytes which tensors
+    take on the GPU; predicted are the tensors of a step with the largest batch. So the measured growth has more in it
+    (code that is loaded at its first use, pieces that the allocator keeps, evaluations, checkpoints) and on a processor
+    also less (memory of earlier work that is used again).
+    """
 
     loss: list[float] = field(default_factory=list)  # mean per label
     learning_rate: list[float] = field(default_factory=list)
@@ -63,3 +73,5 @@ class History:
     evaluations: list[dict[str, float]] = field(default_factory=list)
     stopped: str = ""  # "finished" or "no improvement"
     resumed_at: int = 0  # the step at which this process took over; 0: it began
+    predicted_peak: int = field(default=0, compare=False)  # two runs that are equal need not have equal processes
+    measured_peak: int = field(default=0, compare=False)

@@ -16,13 +16,14 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from course_lib import checkpoint
+from course_lib.checkpoint import Checkpoint
 from course_lib.errors import CourseError
 from course_lib.train.settings import History
 
 if TYPE_CHECKING:
     from course_lib.train.loop import Run
 
-FREE = ("save_to", "save_every", "keep", "title", "progress")  # settings that may change when a run continues
+FREE = ("save_to", "save_every", "keep", "title", "progress", "memory")  # settings that may change when a run continues
 
 
 def save(run: Run) -> None:
@@ -45,19 +46,22 @@ def save(run: Run) -> None:
     run.accelerator.wait_for_everyone()
 
 
-def resume(run: Run) -> None:
-    """Continue from the newest valid checkpoint, if there is one."""
+def find(run: Run) -> Checkpoint | None:
+    """The newest valid checkpoint in the run's folder, if there is one."""
     folder = run.config.save_to
     if folder is None:
-        return
+        return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = error.strerror or error
         raise CourseError(f"Checkpoints cannot be saved in {folder} ({reason}); choose another folder.") from error
-    found = run.from_main(checkpoint.latest(folder) if run.accelerator.is_main_process else None)
-    if found is None:
-        return
+    found: Checkpoint | None = run.from_main(checkpoint.latest(folder) if run.accelerator.is_main_process else None)
+    return found
+
+
+def resume(run: Run, found: Checkpoint) -> None:
+    """Continue from a checkpoint."""
     meta, tensors = found.meta(), found.tensors()
     _check(fingerprint(run), meta["fingerprint"], found.path)
     run.bare.load_state_dict(_below("model/", tensors), strict=False)
@@ -70,7 +74,7 @@ def resume(run: Run) -> None:
     if meta["scaler"] and run.accelerator.scaler:
         run.accelerator.scaler.load_state_dict(meta["scaler"])
     run.step = found.step
-    run.history = History(**{**meta["history"], "resumed_at": found.step})
+    run.history = History(**{**meta["history"], "resumed_at": found.step, "predicted_peak": 0, "measured_peak": 0})
 
 
 def fingerprint(run: Run) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from course_lib.memory import arithmetic, gpus, models
 from course_lib.teach import claims, exercises, memory_figures, plots, widgets
 from course_lib.teach.claim_checks import counted
 from course_lib.teach.quiz import quiz
+from course_lib.teach.values import number
 
 tier = tiers.current()
 
@@ -145,12 +146,11 @@ kept = arithmetic.layer_activations(batch=1, seq=1000, **shape)
 frozen = arithmetic.layer_activations(batch=1, seq=1000, frozen=True, **shape)
 
 # %%
-series = {
-    "all weights learn": [size / 1e6 for size in kept.values()],
-    "frozen": [frozen.get(name, 0) / 1e6 for name in kept],
-}
+large = [name for name, size in kept.items() if size > 1e6]
+series = {"all learn": [kept[name] / 1e6 for name in large], "frozen": [frozen.get(name, 0) / 1e6 for name in large]}
 words = {"xlabel": "Bytes kept (MB)", "ylabel": "What is kept", "title": "One layer, a thousand tokens"}
-plots.bars(list(kept), series, horizontal=True, **words)
+summary = "; ".join(f"{name}: {sum(sizes):.0f} MB in all" for name, sizes in series.items())
+plots.bars(large, series, horizontal=True, height=5.5, summary=summary, **words)
 
 # %% [markdown]
 # Freezing the weights removes the inputs of their matrices and little else: the gradient still has to find its way through the
@@ -201,7 +201,7 @@ run = plan("llama-3.2-1b", gpu="t4", engine="both", advise=False, **options)
 memory_figures.of_plan(run, title="Llama-3.2-1B with LoRA, 4 x 1024 tokens")
 
 # %% [markdown]
-# A vocabulary of 128,256 words costs more than the model itself. The last bar is what `nvidia-smi` would show: PyTorch's allocator asks the
+# A vocabulary of 128,256 words costs more than the model itself: logits, and among the temporary tensors their gradients. The last bar is what `nvidia-smi` would show: PyTorch's allocator asks the
 # driver for large pieces and keeps what it once got, and the CUDA context comes on top.
 #
 # Two engines make such plans. *Formulas* add up what the code is known to keep, in a millisecond. The *trace* runs the model's own code on tensors
@@ -229,7 +229,7 @@ plots.table(rows, columns, caption=f"At the peak, which comes in the phase {run.
 wish = plan("llama-2-7b", method="full", precision="fp16-mixed", micro_batch=8, gpu="t4", engine="formulas")
 print(f"wanted {wish.reserved_bytes / 1e9:.0f} GB, there are {wish.gpu.usable / 1e9:.1f}")
 for advice in wish.advice:
-    print(f"{advice.reserved_bytes / 1e9:6.1f} GB  {'fits' if advice.fits else '    '}  {advice.change}")
+    print("-", advice.text)
 
 # %% [markdown]
 # Advice is quick, but you should know what each change does. We make them one at a time, each on top of the ones before, and look at what is left
@@ -329,7 +329,8 @@ columns = {
     "measured": ("Measured (bytes)", "{:,}"),
     "error": ("Error", "{:+.2%}"),
 }
-plots.table(counts, columns, caption="Predicted and counted, part by part")
+rows = [row for row in counts if row.measured > 1000]  # without the step counters of Adam
+plots.table(rows, columns, caption="Predicted and counted, part by part")
 
 # %%
 recipes = {
@@ -489,8 +490,8 @@ for name, (n, d, trained) in runs.items():
 columns = {
     "name": "Run",
     "work": ("Operations", "{:.1e}"),
-    "hours": ("A100 hours", "{:,.1f}"),
-    "dollars": ("Dollars", "{:,.0f}"),
+    "hours": ("A100 hours", number),
+    "dollars": ("Dollars", number),
 }
 plots.table(rows, columns, caption=f"At 40% of the peak and {card.dollars_per_hour:.2f} dollars an hour, an assumption")
 
@@ -523,31 +524,33 @@ plots.table(rows, columns, caption=f"Counted with the tokenizer of {tier.encoder
 # ### The triangle
 #
 # Parameters, tokens and operations form a triangle: two of them fix the third. Which two are well chosen? For every budget there is a size at which
-# the expected loss is lowest; smaller models would have to see too much, larger ones see too little. The curve is a published fit
+# the expected loss is lowest; smaller models would have to see too much, larger ones see too little. The loss is a published fit
 # (Hoffmann et al. 2022, refitted by Besiroglu et al. 2024) and says nothing about your data.
 
 
 # %%
-def triangle(billions, gpus_days):
-    budget = gpus_days * 86_400 * 312e12 * 0.4  # A100s at 40% of their peak
-    yours = arithmetic.triangle(parameters=billions * 1e9, flops=budget)
-    sizes = [10 ** (k / 8) for k in range(-8, 19)]  # 0.1 to 178 billion
-    losses = [arithmetic.chinchilla_loss(n * 1e9, budget / (6e9 * n), "besiroglu") for n in sizes]
-    best = arithmetic.compute_optimal(budget)
-    loss = arithmetic.chinchilla_loss(yours.parameters, yours.tokens, "besiroglu")
-    told = f"{billions:g}B parameters and {yours.tokens:.2g} tokens take {budget:.2g} operations"
-    summary = f"{told}: {yours.tokens / yours.parameters:,.0f} tokens each, expected loss {loss:.2f}. "
-    summary += f"The fit's choice is {best.parameters / 1e9:.2g}B parameters on {best.tokens:.2g} tokens."
-    words = {"xlabel": "Parameters (billions)", "ylabel": "Expected loss (nats per token)", "title": told}
-    return plots.line(
-        sizes, {"this budget": losses}, xlog=True, references={"your choice": loss}, summary=summary, **words
-    )
+SIZES = [0.5, 1, 3, 7, 13, 34, 70]  # billions of parameters
+
+
+def triangle(billions, gpu_days):
+    budget = gpu_days * 86_400 * 312e12 * 0.4  # A100s at 40% of their peak
+    yours, best = arithmetic.triangle(parameters=billions * 1e9, flops=budget), arithmetic.compute_optimal(budget)
+    points = []
+    for n in sorted({*SIZES, best.parameters / 1e9}, key=lambda n: (n != billions, n)):
+        loss = arithmetic.chinchilla_loss(n * 1e9, budget / (6e9 * n), "besiroglu")
+        label, group = (f"{n:g}B", "other sizes") if n in SIZES else (f"{n:.2g}B", "the fit's choice")
+        points.append(plots.Point(label, n, loss, group="your choice" if n == billions else group))
+    title = f"{billions:g}B parameters and {yours.tokens / 1e12:.3g}T tokens take {budget:.1e} operations"
+    each = f"{yours.tokens / yours.parameters:,.0f} tokens for each parameter"
+    summary = f"{title}: {each}. The fit's choice is {best.parameters / 1e9:.2g}B on {best.tokens / 1e12:.3g}T tokens."
+    words = {"xlabel": "Parameters (billions)", "ylabel": "Expected loss (nats per token)", "title": title}
+    return plots.scatter_cost(points, percent=False, summary=summary, **words)
 
 
 # %%
 controls = {
-    "billions": widgets.steps("Parameters (billions)", [0.1, 0.5, 1, 3, 7, 13, 34, 70, 175], value=7),
-    "gpus_days": widgets.steps("A100 days", [10, 100, 1000, 10_000, 100_000], value=10_000),
+    "billions": widgets.steps("Parameters (billions)", SIZES, value=7),
+    "gpu_days": widgets.steps("A100 days", [10, 100, 1000, 10_000, 100_000], value=10_000),
 }
 widgets.interactive_figure(triangle, controls, title="Parameters, tokens, operations")
 

@@ -89,6 +89,16 @@ class Block:
         return kernel(self.model, self.recipe, self.capability)
 
     @cached_property
+    def masks(self) -> int:
+        """Masks of S x S numbers that all blocks share: for windows shorter than the sequence, and for eager attention."""
+        model = self.model
+        if model.model_type == "falcon":
+            return 1
+        if self.kernel == EAGER and model.causal:
+            return 2 if 0 < model.window_layers < model.layers else 1
+        return int(_masked(model, self.recipe))
+
+    @cached_property
     def entering(self) -> int:
         """The block's input: what a checkpoint keeps."""
         return self.tokens * self.model.hidden * self.widths.stream
@@ -219,7 +229,8 @@ class Block:
         if self._flash and reads and model.model_type in PARTLY_ROTATED:
             kept["joined heads"] = self._queries * widths.compute
         if self.kernel == PLAIN:
-            keys = self._queries if model.model_type != "falcon" else self.tokens * model.kv_heads * model.head_dim
+            spread = model.model_type != "falcon" or recipe.micro_batch > 1  # of one sequence a view is enough
+            keys = self._queries if spread else tokens * model.kv_heads * model.head_dim
             kept |= {"queries": 4 * self._queries, "keys": 4 * keys, "values": 4 * keys, "scores": 4 * self._scores}
             kept |= {"attention statistics": 0, "attention output": self._queries * widths.compute * reads}
         if model.softcap:
@@ -354,12 +365,12 @@ class Block:
         """The fullest moment of a forward pass that keeps what the backward pass needs."""
         before = self.kept_bytes - self._mlp_kept
         normed = self.tokens * self.model.hidden * self.widths.normed
-        stream = 0 if self._stream_kept or not self.model.causal else self.entering
+        stream = 0 if self.stream_kept or not self.model.causal else self.entering
         attention = self._through_attention(False, normed)
         return max(attention, self._through_mlp(True, before + stream + normed), self.kept_bytes + 2 * self.entering)
 
     @cached_property
-    def _stream_kept(self) -> bool:
+    def stream_kept(self) -> bool:
         """Whether norms keep the residual stream itself, and not an fp32 copy of it."""
         return self.widths.stream == 4 or self.model.norm == "layer" and not self.recipe.autocasts
 
@@ -408,5 +419,5 @@ class Block:
     @cached_property
     def recomputed(self) -> int:
         """The fullest moment of a checkpointed block's backward pass: forward again, then backward."""
-        checkpoint = self.entering if self._stream_kept else 0  # there already
+        checkpoint = self.entering if self.stream_kept else 0  # there already
         return max(self.forward, self.kept_bytes + self.backward) - checkpoint

@@ -55,5 +55,5 @@ class Widths:
 
 
 def quantized(model: Architecture, recipe: Recipe) -> bool:
-    """Whether the linear layers are held in 4 bits. GPT-2's are no linear layers to bitsandbytes, and stay as they are."""
-    return recipe.method == "qlora" and model.model_type != "gpt2"
+    """Whether the linear layers are held in 4 bits. Falcon's own kind of them is none to transformers, and stays."""
+    return recipe.method == "qlora" and model.model_type != "falcon"

@@ -211,23 +211,28 @@ def _adapt(model: Any, recipe: Recipe, head: nn.Module) -> Any:
 
 
 def _quantize(model: nn.Module, recipe: Recipe) -> None:
+    """As transformers does it: GPT-2's Conv1D is a linear layer to it, Falcon's subclass of Linear is none."""
+    from transformers.pytorch_utils import Conv1D
+
     for module in list(model.modules()):
         for child, linear in list(module.named_children()):
             is_head = "head" in child or child in ("embed_out", "score", "classifier")
-            if type(linear) is nn.Linear and (recipe.quantize_head or not is_head):
+            linears = type(linear) is nn.Linear or isinstance(linear, Conv1D)
+            if linears and (recipe.quantize_head or not is_head):
                 setattr(module, child, nf4(linear, recipe))
 
 
-def nf4(linear: nn.Linear, recipe: Recipe) -> nn.Module:
+def nf4(linear: Any, recipe: Recipe) -> nn.Module:
     """bitsandbytes' 4-bit layer in the place of a linear one, its tensors fake: codes, scales, and scales of scales."""
     import bitsandbytes as bnb
     from bitsandbytes.functional import QuantState
 
+    outputs, inputs = linear.weight.shape if isinstance(linear, nn.Linear) else linear.weight.shape[::-1]
     values, width, dtype = linear.weight.numel(), linear.weight.dtype, torch.float32
     blocks = -(-values // 64)
     layer = bnb.nn.Linear4bit(
-        linear.in_features,
-        linear.out_features,
+        inputs,
+        outputs,
         bias=linear.bias is not None,
         compute_dtype=DTYPES[recipe.compute],
         compress_statistics=recipe.double_quantization,
@@ -238,7 +243,7 @@ def nf4(linear: nn.Linear, recipe: Recipe) -> nn.Module:
         absmax = torch.empty(blocks, dtype=torch.uint8)
         inner = QuantState(absmax=torch.empty(-(-blocks // 256)), blocksize=256, code=torch.empty(256), dtype=dtype)
         nested = {"offset": torch.empty(()), "state2": inner}
-    shape = torch.Size((linear.out_features, linear.in_features))
+    shape = torch.Size((outputs, inputs))
     state = QuantState(
         absmax=absmax, shape=shape, code=torch.empty(16), blocksize=64, quant_type="nf4", dtype=width, **nested
     )
