@@ -162,7 +162,8 @@ def read_settings(given: dict[str, Any], what: Subject, card: GPU) -> Recipe:
     values.setdefault("precision", usual_precision(card, values.get("method", DEFAULTS["method"])))
     longest = what.architecture.positions
     if longest and "seq_len" not in given:
-        values["seq_len"] = max(1, min(DEFAULTS["seq_len"], longest - values.get("new_tokens", 0)))
+        added = values.get("prompt_tokens", DEFAULTS["prompt_tokens"]) if values.get("method") == "prompt" else 0
+        values["seq_len"] = max(1, min(DEFAULTS["seq_len"], longest - values.get("new_tokens", 0) - added))
     return recipes.Recipe(**values)
 
 

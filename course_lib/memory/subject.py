@@ -48,6 +48,8 @@ class Subject:
                 f"The weights of {self.name} are stored quantized ({kind}), which is not planned; name the model"
                 " that they were made from, and choose method qlora for NF4."
             )
+        if recipe.method == "prompt" and not model.causal:
+            raise CourseError(f"{self.name} is an encoder; prompt tuning here is for models that continue text.")
         length = recipe.seq_len + recipe.new_tokens + (recipe.prompt_tokens if recipe.method == "prompt" else 0)
         if model.positions and length > model.positions:
             raise CourseError(f"{self.name} reads at most {model.positions} tokens; seq_len {length} is beyond that.")
@@ -61,8 +63,6 @@ class Subject:
                     f"{self.name} has no linear layer {unknown[0]!r}; targets may be all-linear, qv or some of"
                     f" {', '.join((*model.linear_names, 'lm_head'))}."
                 )
-        if recipe.method in ("prompt",) and not model.causal:
-            raise CourseError(f"{self.name} is an encoder; prompt tuning here is for models that continue text.")
 
 
 def subject(model: Any) -> Subject:

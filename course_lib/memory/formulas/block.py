@@ -163,6 +163,10 @@ class Block:
         copies = widths.compute * recipe.rank * sum(i + o for i, o in shapes) if recipe.autocasts else 0
         return kept | ({"16-bit adapters": copies} if copies else {})
 
+    def unpacked(self, linear: Linear) -> int:
+        """A four-bit matrix while it is multiplied."""
+        return self.widths.compute * linear.inputs * linear.outputs * quantized(self.model, self.recipe)
+
     def _copied(self, linear: Linear) -> int:
         return self.tokens * linear.inputs * self.widths.added if self._copies and self.adapted(linear) else 0
 
@@ -288,7 +292,7 @@ class Block:
         output = tokens * linear.outputs * (widths.inner if wide != widths.compute else widths.outer)
         narrow = 0
         if quantized(self.model, self.recipe):
-            unpacked = widths.compute * linear.inputs * linear.outputs
+            unpacked = self.unpacked(linear)
             cast = tokens * linear.outputs * widths.compute if output > tokens * linear.outputs * widths.compute else 0
             narrow = max(unpacked, cast) + (tokens * linear.inputs * widths.compute if wide > widths.compute else 0)
         if not self.adapted(linear):
@@ -384,7 +388,7 @@ class Block:
         back = model.mlp_linears[-1]
         kept = self.kept.get("down inputs", 0) + self._copied(back)
         weight = back.inputs * back.outputs
-        unpacked = widths.compute * weight if quantized(model, self.recipe) else 0
+        unpacked = self.unpacked(back)
         learned = 0 if self.recipe.adapts else widths.compute * weight
         arriving = inner + unpacked + learned
         if self.adapted(back):  # two gradients meet: the adapter's comes in its own width

@@ -56,4 +56,4 @@ class Widths:
 
 def quantized(model: Architecture, recipe: Recipe) -> bool:
     """Whether the linear layers are held in 4 bits. Falcon's own kind of them is none to transformers, and stays."""
-    return recipe.method == "qlora" and model.model_type != "falcon"
+    return recipe.method == "qlora" and (model.model_type != "falcon" or recipe.program != "transformers")
