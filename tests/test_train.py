@@ -361,6 +361,7 @@ def test_a_figure_that_is_not_evaluated_cannot_be_watched() -> None:
         ({"weight_decay": -0.1}, "weight_decay must be at least 0"),
         ({"warmup": 100}, "warmup is a share of all steps, between 0 and 1, not 100"),
         ({"precision": "half"}, "precision must be auto, no, fp16 or bf16, not 'half'"),
+        ({"memory": "later"}, "memory must be check or ignore, not 'later'"),
     ],
 )
 def test_settings_that_cannot_be_are_said_in_a_sentence(settings: dict[str, Any], sentence: str) -> None:

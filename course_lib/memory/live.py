@@ -146,7 +146,13 @@ class LiveBytes:
     that have nothing to do with the program. For tensors on the processor; the profiler must not be in use otherwise.
     """
 
-    PART: ClassVar = {"forward": "activations", "loss": "logits", "backward": "temporary", "step": "temporary"}
+    PART: ClassVar = {
+        "load": "weights",
+        "forward": "activations",
+        "loss": "logits",
+        "backward": "temporary",
+        "step": "temporary",
+    }
 
     def __init__(self, model: nn.Module, *, adapts: bool = False) -> None:
         self.model, self.adapts = model, adapts
@@ -352,7 +358,10 @@ def _state(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 def _output_layer(model: Any) -> nn.Module | None:
     """The module that makes logits."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return getattr(inner, "classifier", None) or getattr(inner, "score", None) or inner.get_output_embeddings()
+    for name in ("classifier", "score"):
+        if isinstance(getattr(inner, name, None), nn.Module):
+            return getattr(inner, name)
+    return inner.get_output_embeddings() if hasattr(inner, "get_output_embeddings") else None
 
 
 def _autocast(recipe: Recipe) -> AbstractContextManager[object]:

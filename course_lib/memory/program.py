@@ -80,7 +80,7 @@ def trace(program: Program) -> Log:
         known: dict[int, Any] = {}
         model = _hollow(program.model, program.device, mode, known)
         learned = [known[id(p)] for p in program.optimized if id(p) in known]
-        batch = tree_map_only(Tensor, lambda t: _empty(t, program.device), dict(program.batch))
+        batch = {name: _empty(value, program.device) for name, value in program.batch.items()}
         if program.accumulate > 1:  # the batch before has left gradients
             for p in model.parameters():
                 p.grad = torch.empty_like(p) if p.requires_grad else None
@@ -90,6 +90,7 @@ def trace(program: Program) -> Log:
         _load(recorder, model)
         _step(recorder, program, model, batch)
         _optimize(recorder, [p for p in learned if p.grad is not None])
+        batch.clear()
         if program.accumulate == 1:
             for p in model.parameters():
                 p.grad = None
@@ -124,15 +125,15 @@ def _step(recorder: Recorder, program: Program, model: nn.Module, batch: Batch) 
     """Forward and backward of one micro-batch."""
     recorder.cut("forward")
     recorder.part = "activations"
-    for tensor in batch.values():
-        if isinstance(tensor, Tensor):
-            recorder.see(tensor)
+    for value in batch.values():
+        if isinstance(value, Tensor):
+            recorder.see(value)
     with _autocast(program):
-        value = program.loss(model, batch)
+        total = program.loss(model, batch)
     recorder.cut("backward")
     recorder.part = "temporary"
-    (value * 1.0).backward()
-    del value
+    (total * 1.0).backward()
+    del total
     for p in model.parameters():
         if p.grad is not None:
             recorder.log.parts[recorder.see(p.grad)] = "gradients"
@@ -217,9 +218,11 @@ def _inner(tensor: Tensor) -> Iterator[Tensor]:
         state = state.state2
 
 
-def _empty(tensor: Tensor, device: str) -> Tensor:
-    where = "cuda" if device == "cuda" else "cpu"
-    return torch.empty(tensor.shape, dtype=tensor.dtype, device=where)
+def _empty(value: Any, device: str) -> Any:
+    """A tensor of the same shape and type without numbers; anything else as it is."""
+    if not isinstance(value, Tensor):
+        return value
+    return torch.empty(value.shape, dtype=value.dtype, device="cuda" if device == "cuda" else "cpu")
 
 
 @contextmanager

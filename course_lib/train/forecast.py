@@ -54,11 +54,10 @@ def measured(run: Run) -> Iterator[None]:
         yield
     taken = meter.peak_bytes - (before if forecast.device == "cuda" else meter.ram_start_bytes)
     run.history.measured_peak = max(0, taken)
-    if forecast.unknown:
-        run.say(f"took {size(taken)}")
-        return
-    run.history.predicted_peak = forecast.added_bytes
-    run.say(f"took {size(taken)}, predicted were {size(forecast.added_bytes)}")
+    if not forecast.unknown:
+        run.history.predicted_peak = forecast.added_bytes
+    tensors = f"; its tensors at once, as predicted: {size(forecast.added_bytes)}" if not forecast.unknown else ""
+    run.say(f"took {size(taken)} of memory{tensors}")
 
 
 def largest(batches: Batches) -> dict[str, Tensor]:

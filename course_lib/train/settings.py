@@ -60,11 +60,11 @@ class TrainConfig:
 class History:
     """What happened: one entry per optimizer step, and the evaluations with the step they followed.
 
-    The two peaks are bytes that this process's part of the run added to what was there when it began, and 0 where
-    nobody asked. Measured is the growth of the process's resident memory, or on CUDA that of the bytes which tensors
-    take on the GPU; predicted are the tensors of a step with the largest batch. So the measured growth has more in it
-    (code that is loaded at its first use, pieces that the allocator keeps, evaluations, checkpoints) and on a processor
-    also less (memory of earlier work that is used again).
+    The two peaks are bytes that this process's part of the run added to what was there when it began; 0 where nobody
+    asked. ``predicted_peak``: the tensors of a step with the largest batch, alive at once. ``measured_peak``: on CUDA
+    the same, as torch counted it; on a processor the growth of the process's resident memory, which has more in it:
+    what the C library's allocator keeps between tensors (up to as much again), evaluations, checkpoints, code that
+    is loaded at its first use.
     """
 
     loss: list[float] = field(default_factory=list)  # mean per label

@@ -87,6 +87,8 @@ def main() -> None:
     print(f"{len(complete())} published training runs; absolute error, and the median of each group of rows\n")
     print(table(results))
     if options.record:
+        for result in results[len(options.engines) :]:
+            del result["rows"]
         content = about("python tests/benchmarks/bench_memory.py --record", seed=0, calculators=results)
         write("memory_errors.json", content)
 

@@ -33,7 +33,14 @@ ONE_DROPOUT = ("distilbert",)  # drops hidden values once per block instead of t
 PARTLY_ROTATED = ("gpt_neox", "phi", "phi3", "stablelm")  # put rotated and other numbers of a head together again
 
 
-def kernel(model: Architecture, recipe: Recipe, capability: tuple[int, int]) -> str:
+def flash(model: Architecture, recipe: Recipe, capability: tuple[int, int] | None) -> bool:
+    """Whether FlashAttention can run: in 16 bits, without a mask, on a card of capability 8.0, for heads not too wide."""
+    if capability is None or capability < (8, 0) or recipe.compute == "fp32":
+        return False
+    return model.head_dim <= WIDEST.get(capability, 192) and not _masked(model, recipe)
+
+
+def kernel(model: Architecture, recipe: Recipe, capability: tuple[int, int] | None) -> str:
     """How scores are computed: by a fused kernel that keeps none, by the model's own code, or by PyTorch's fallback.
 
     PyTorch's fused kernels want as many key heads as query heads, except FlashAttention, which needs 16 bits, a card of
@@ -42,10 +49,11 @@ def kernel(model: Architecture, recipe: Recipe, capability: tuple[int, int]) -> 
     """
     if recipe.attention == "eager" or model.softcap:
         return EAGER
-    flash = capability >= (8, 0) and recipe.compute != "fp32" and model.head_dim <= WIDEST.get(capability, 192)
+    if capability is None:  # a processor's kernel takes shared keys, but drops no scores
+        return PLAIN if model.attention_dropout and recipe.trains else FUSED
     grouped = model.kv_heads < model.heads and not _repeats_keys(model) and not _masked(model, recipe)
     asks = model.model_type != "falcon"  # Falcon does not tell PyTorch that its queries share keys
-    return PLAIN if grouped and not (flash and asks) else FUSED
+    return PLAIN if grouped and not (asks and flash(model, recipe, capability)) else FUSED
 
 
 def _repeats_keys(model: Architecture) -> bool:
@@ -60,11 +68,11 @@ def _masked(model: Architecture, recipe: Recipe) -> bool:
 
 @dataclass(frozen=True)
 class Block:
-    """A block of a model in a recipe, on a GPU of a compute ``capability``; all answers are bytes."""
+    """A block of a model in a recipe, on a GPU of a compute ``capability`` (None: a processor); all answers are bytes."""
 
     model: Architecture
     recipe: Recipe
-    capability: tuple[int, int] = (8, 0)
+    capability: tuple[int, int] | None = (8, 0)
 
     # -- sizes ---------------------------------------------------------------------------------------------------------
 
@@ -130,9 +138,7 @@ class Block:
     @cached_property
     def _flash(self) -> bool:
         """Whether FlashAttention runs, which lays its output out as the queries are."""
-        recipe = self.recipe
-        narrow = recipe.compute != "fp32" and self.model.head_dim <= WIDEST.get(self.capability, 192)
-        return self.kernel == FUSED and self.capability >= (8, 0) and narrow and not _masked(self.model, recipe)
+        return self.kernel == FUSED and flash(self.model, self.recipe, self.capability)
 
     @cached_property
     def _copies(self) -> bool:
@@ -207,6 +213,12 @@ class Block:
         return "gelu-python" if name in EXPANDING else {"relu": "relu", "silu": "silu"}.get(name, "gelu")
 
     @cached_property
+    def _cubed(self) -> bool:
+        """Whether a GELU that is spelled out goes from 16 bits to fp32 on its way: CUDA's autocast widens powers."""
+        spelled_out = self._activation == "gelu-python" and self.capability is not None
+        return spelled_out and self.recipe.autocasts and self.widths.inner == 2
+
+    @cached_property
     def _shared(self) -> tuple[str, ...]:
         """Layers whose input an adapter shares, by `arithmetic`'s names."""
         model = self.model
@@ -237,6 +249,10 @@ class Block:
             keys = self._queries if spread else tokens * model.kv_heads * model.head_dim
             kept |= {"queries": 4 * self._queries, "keys": 4 * keys, "values": 4 * keys, "scores": 4 * self._scores}
             kept |= {"attention statistics": 0, "attention output": self._queries * widths.compute * reads}
+            if model.attention_dropout and self.capability is None:
+                kept["dropped scores"] = 8 * self._scores
+        if self.capability is None and "dropout masks" in kept:  # a processor keeps factors, where a GPU keeps one byte
+            kept["dropout masks"] *= widths.compute
         if model.softcap:
             kept["capped scores"] = self._scores * widths.compute
         return kept
@@ -253,7 +269,7 @@ class Block:
             if widths.inner == 4:  # in fp32 all the way to attention, which casts its inputs
                 wider["values"] = tokens * model.kv_heads * model.head_dim * widths.compute
             if self._activation == "gelu-python":
-                wider["activation inputs"] = (14 if widths.inner == 2 else 16) * tokens * model.intermediate
+                wider["activation inputs"] = (14 if self._cubed else 4 * widths.inner) * tokens * model.intermediate
             elif self._activation != "relu":
                 wider["activation inputs"] = self._inner
             if model.gated:
@@ -328,7 +344,7 @@ class Block:
         """
         if self._activation != "gelu-python":
             return self._inner
-        if self.recipe.autocasts and self.widths.inner == 2:
+        if self._cubed:
             return self.tokens * self.model.intermediate * (18 if keeps else 11)
         return 3 * self._inner
 
@@ -345,7 +361,8 @@ class Block:
             per_score = 8 + (widths.compute if widths.compute < 4 else 0) if upcast else narrow
             top = max(top, outputs + 2 * queries * widths.compute + per_score * self._scores)
         elif self.kernel == PLAIN:
-            top = max(top, outputs + 12 * queries + 8 * self._scores + 4 * self.length**2)
+            dropped = 8 * bool(self.model.attention_dropout)
+            top = max(top, outputs + 12 * queries + (8 + dropped) * self._scores + 4 * self.length**2)
         return base + max(top, outputs + queries * widths.compute + self._running(back, widths.compute))
 
     @cached_property
@@ -396,7 +413,7 @@ class Block:
             wide = self.tokens * model.intermediate * widths.adapter
             third = 0 if self._copies else inner  # of a view they are added up into a new tensor, of a cast in place
             arriving = max(wide, inner + max(unpacked, third, narrow if inner > narrow else 0) + inner - kept)
-        spelled_out = 6 if self.recipe.autocasts and widths.inner == 2 else 2
+        spelled_out = 6 if self._cubed else 2
         factors = {"gelu-python": spelled_out, "relu": 0}.get(self._activation, 1)
         into = model.mlp_linears[0]
         widened = 0

@@ -21,8 +21,9 @@ from functools import cached_property
 
 from course_lib.memory.architecture import Architecture, Linear
 from course_lib.memory.arithmetic import nf4_bytes
-from course_lib.memory.formulas.block import FUSED, WIDEST, Block
-from course_lib.memory.formulas.phases import NUMBERS, Moment, Phases
+from course_lib.memory.formulas.block import FUSED, Block, flash
+from course_lib.memory.formulas.phases import NUMBERS, Phases
+from course_lib.memory.formulas.share import Moment
 from course_lib.memory.formulas.state import Shapes, State
 from course_lib.memory.trace.litgpt_layers import PREFIXED, SCALED, adapted
 
@@ -135,7 +136,7 @@ class LitBlock(Block):
     @cached_property
     def _by_head(self) -> bool:
         """Whether the kernel lays its output out head by head, like the queries, so that joining them is a copy."""
-        return self.capability >= (8, 0) and self.model.head_dim <= WIDEST.get(self.capability, 192)
+        return flash(self.model, self.recipe.but(precision="bf16"), self.capability)
 
     @cached_property
     def lingering(self) -> int:

@@ -20,10 +20,10 @@ from functools import cached_property
 
 from course_lib.memory.arithmetic import kv_cache_bytes, logits_bytes
 from course_lib.memory.formulas.block import EAGER, Block
+from course_lib.memory.formulas.share import Moment, Share
 from course_lib.memory.formulas.state import State
-from course_lib.memory.recipe import WIDTH
+from course_lib.memory.recipe import WIDTH, Recipe
 
-Moment = dict[str, int]
 NUMBERS = 8  # bytes of a token's number, and of its label
 
 
@@ -34,17 +34,21 @@ def fullest(moments: Iterable[Moment]) -> Moment:
 
 @dataclass(frozen=True)
 class Phases:
-    """A run on one device, phase by phase."""
+    """A run, phase by phase. ``shared``: the recipe with what a method of sharding changes about precision undone."""
 
     block: Block
     state: State
+    shared: Recipe
 
     def moments(self) -> dict[str, Moment]:
         """The fullest moment of every phase."""
-        if not self.block.recipe.trains:
-            return {"load": self._load(), "forward": fullest(self._generating()), "loss": self._answering()}
-        found = {"load": self._load(), "forward": fullest(self._forward()), "loss": self._loss()}
-        return found | {"backward": fullest(self._backward()), "step": self._step()}
+        share = Share(self.state, self.shared)
+        if self.block.recipe.trains:
+            found: dict[str, Iterable[Moment]] = {"load": [self._load()], "forward": self._forward()}
+            found |= {"loss": [self._loss()], "backward": self._backward(), "step": [self._step()]}
+        else:
+            found = {"load": [self._load()], "forward": self._generating(), "loss": [self._answering()]}
+        return {phase: fullest(share.of(moment, phase) for moment in moments) for phase, moments in found.items()}
 
     # -- what all phases share -----------------------------------------------------------------------------------------
 
@@ -184,7 +188,7 @@ class Phases:
         words = min(block.recipe.chunked_loss or block.tokens, block.tokens) * model.vocab * model.causal
         adding_up = 2 * head if 0 < block.recipe.chunked_loss < block.tokens else 0  # one chunk's, and the new sum
         read = max(words * block.widths.compute, adding_up)
-        yield self._with(activations=kept + tail, temporary=read + chunked, gradients=head)
+        yield self._with(activations=kept + tail, temporary=read + chunked, fresh=head)
         growing = state.block_gradients * fresh
         gradient, inside = block.entering, block.backward
         for left in (self.walked, 1):  # blocks whose backward pass is still to come, this one included
@@ -204,9 +208,10 @@ class Phases:
         # The head's gradient is a view where nothing was cast, and is then added to the embedding's in a third place.
         twice = matrix * (model.tied and model.causal) * (1 if self.block.recipe.autocasts else 2)
         gradient = self.block.entering
-        return self._with(
-            activations=self._around, gradients=state.gradients * fresh, temporary=gradient + twice + matrix * (not fresh)
-        )
+        temporary = gradient + twice + matrix * (not fresh)
+        done = state.gradients - state.outside_gradients if self._learns_outside else state.gradients
+        rest = state.gradients - done
+        return self._with(activations=self._around, gradients=done * fresh, fresh=rest * fresh, temporary=temporary)
 
     def _step(self) -> Moment:
         state = self.state

@@ -164,6 +164,11 @@ class State:
         return self.block.widths.adapter * added
 
     @cached_property
+    def outside_adapters(self) -> int:
+        """Adapters outside the blocks."""
+        return self.block.widths.adapter * _values(self.outside_adapter_shapes)
+
+    @cached_property
     def learned_width(self) -> int:
         """Bytes of a weight that learns, and of its gradient."""
         return self.block.widths.adapter if self.recipe.adapts else self.block.widths.held

@@ -39,6 +39,7 @@ class Traced:
 
     @property
     def learned(self) -> list[tuple[str, nn.Parameter]]:
+        """The parameters that learn, with their names."""
         return [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
 
 

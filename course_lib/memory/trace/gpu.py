@@ -58,6 +58,7 @@ class Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, flash: bool) -> Tensor:
+        """The output, and what is kept for the way back: (B, H, S, D)."""
         batch, heads, queries, _ = q.shape
         out = torch.empty_like(q) if flash else q.new_empty(batch, queries, heads, v.shape[-1]).transpose(1, 2)
         logsumexp = q.new_empty(batch, heads, queries, dtype=torch.float32)
@@ -66,6 +67,7 @@ class Attention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of queries, keys and values, and what the kernel needs meanwhile."""
         q, k, v, _, logsumexp, _ = ctx.saved_tensors
         grad = grad.contiguous() if grad.stride(-1) != 1 else grad
         row_sums = torch.empty_like(logsumexp)

@@ -74,6 +74,7 @@ def build(config: Any, recipe: Recipe) -> Traced:
 
 
 def norm(shape: Architecture, recipe: Recipe) -> nn.Module:
+    """The norm of the model's family, in the precision in which its weights are held."""
     if shape.norm == "layer":
         return nn.LayerNorm(shape.hidden, dtype=DTYPES[recipe.held])
     return RootMeanSquareNorm(shape.hidden, recipe, offset=_is_gemma(shape))

@@ -58,11 +58,13 @@ class Unpacked(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: FourBit) -> Tensor:
+        """The product; its input hangs on the graph until the loss is let go, because it is not saved as such."""
         ctx.layer, ctx.input = layer, x  # not save_for_backward
         return F.linear(x, layer.unpack().to(x.dtype), layer.bias)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        """The gradient of the input."""
         return grad @ ctx.layer.unpack().to(grad.dtype), None
 
 

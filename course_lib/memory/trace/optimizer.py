@@ -16,6 +16,7 @@ the hundreds of parameters of a deep model would take longer than the model itse
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,10 +41,8 @@ class Learned:
 
     @property
     def values(self) -> int:
-        count = 1
-        for side in self.shape:
-            count *= side
-        return count
+        """How many numbers it holds."""
+        return math.prod(self.shape)
 
 
 def state(parameter: Learned, recipe: Recipe) -> list[int]:
