@@ -16,6 +16,7 @@ import torch
 from course_lib.memory.arithmetic import GB
 from course_lib.memory.gpus import gpu
 from course_lib.memory.models import preset
+from course_lib.memory.published import rows
 from course_lib.teach import claims
 from course_lib.teach.claim_checks import counted as counting
 from course_lib.teach.claim_checks import lesson01, memory, money
@@ -240,24 +241,20 @@ def test_a_lora_on_7b_is_corrected_by_the_plan_and_by_the_published_run(monkeypa
     finding = memory.lora_14gb(evidence())
     assert (finding.supports, finding.figure) == (CORRECTED, "20.2 GB")
     assert "13.5 GB are the weights" in finding.sentence
-    monkeypatch.setattr(memory, "PUBLISHED_7B_LORA", 14.2)
+    assert "21.3 GB were measured and published" in finding.sentence
     plans(monkeypatch, lambda *_: (14.4, True))
+    assert memory.lora_14gb(evidence()).supports == CORRECTED, "the plan alone is not enough"
+    less = dataclasses.replace(memory.published_lora(), bytes=14_200_000_000)
+    monkeypatch.setattr(memory, "published_lora", lambda: less)
     assert memory.lora_14gb(evidence()).supports == HOLDS
 
 
-def test_the_published_figures_are_those_of_the_courses_own_table() -> None:
-    from course_lib.memory.published import rows
-
-    found = {(row.model, row.method): row for row in rows() if row.bytes}
-    lora = next(
-        row
-        for row in rows()
-        if row.bytes == memory.PUBLISHED_7B_LORA * GB and (row.model, row.method) == ("llama-2-7b", "lora")
-    )
-    assert lora.recipe is not None
-    assert (lora.recipe.micro_batch, lora.recipe.seq_len) == (1, memory.PUBLISHED_LENGTH)
-    assert (lora.recipe.rank, lora.recipe.checkpointing, lora.recipe.targets) == (8, False, "qv")
-    assert found["llama-2-70b", "inference"].bytes == memory.PUBLISHED_70B_NF4 * GB
+def test_the_published_runs_are_those_of_the_courses_own_table() -> None:
+    row = memory.published_lora()
+    assert (row.recipe.micro_batch, row.recipe.seq_len, row.recipe.rank) == (1, 1304, 8)
+    assert (row.recipe.checkpointing, row.recipe.targets) == (False, "qv")
+    (answering,) = [row for row in rows() if (row.model, row.method) == ("llama-2-70b", "inference")]
+    assert answering.bytes == memory.PUBLISHED_70B_NF4 * GB
 
 
 # -- operations and money ----------------------------------------------------------------------------------------------

@@ -132,6 +132,29 @@ def test_static_parts_by_hand() -> None:
     assert said.added_bytes == said.peak_bytes - 4000 == said.needed_bytes
 
 
+class Reading(nn.Module):
+    """A recurrent network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.gru = nn.Embedding(tiny_task.VOCABULARY, 16), nn.GRU(16, 24, batch_first=True)
+        self.head = nn.Linear(24, tiny_task.CLASSES)
+
+    def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
+        return self.head(self.gru(self.embedding(inputs))[0].mean(1))
+
+
+def test_a_recurrent_network_is_continued_from_short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    recurrent = Program(Reading(), a_batch(8, 50), loss)
+    continued = plan_fit(recurrent)
+    guard._answers.clear()
+    monkeypatch.setattr(guard, "_loops", lambda model: False)
+    whole = plan_fit(recurrent)
+    assert continued.phases.keys() == whole.phases.keys()
+    for name, parts in whole.phases.items():
+        assert sum(continued.phases[name].values()) == pytest.approx(sum(parts.values()), rel=0.01)
+
+
 def test_what_the_optimizer_does_not_get_has_no_state() -> None:
     model = Tiny(width=64)
     head = tuple(model.head.parameters())

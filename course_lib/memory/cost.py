@@ -8,8 +8,8 @@ plan says which one it made; what it stands on:
     0.20   NF4: every product unpacks its weights first (QLoRA, Dettmers et al. 2023, reports about half LoRA's speed)
     0.50   fp32: the rates of plain float32 units are easier to reach
 
-Generation waits for memory instead: each token reads all weights and the cache once. Left out: loading data, evaluation,
-saving, and communication that does not hide behind computing.
+Generation waits for memory instead: each token reads all weights and the cache once. Left out: loading data,
+evaluation, saving, and communication that does not hide behind computing.
 """
 
 from __future__ import annotations

@@ -10,11 +10,13 @@ stay as they are; the loss function, though, is called once more than there are 
     refused if needed > available: free main memory, or what other tensors and programs leave of the GPU
 
 On a processor that is a lower bound. The C library's allocator keeps pieces between tensors that it cannot use again:
-fine-tuning MiniLM (22 million weights) took 1.2 to 2.0 times the bytes that its tensors had at once, and within 3% of
-them with MALLOC_MMAP_THRESHOLD_=1000000, which gives each large tensor pages of its own and costs time.
+fine-tuning MiniLM (22 million weights) took 1.3 to 2.1 times the bytes that its tensors had at once, and within 3% of
+them with MALLOC_MMAP_THRESHOLD_=65536, which gives each large tensor pages of its own and costs time.
 
-An answer takes a few tenths of a second for a model of a few blocks and is kept for the next run of the same program.
-Left out: what an evaluation needs, memory that is no tensor, recurrent networks of many hundred steps (each is traced).
+An answer takes a few tenths of a second for a model of a few blocks, and is kept for the next run of the same program.
+Recurrent networks, whose trace would be as long as their texts, are traced at two short lengths and continued from
+there on a line.
+Left out: what an evaluation needs, memory that is no tensor.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ from course_lib.memory.traced import reserved, steady
 
 VARIABLE = "COURSE_MEMORY"  # "ignore" leaves the check out whatever a run's settings say
 KEPT = 64  # answers kept
-HELD = 2  # resident memory of a run on a processor, measured: 1.2 to 2.0 times the bytes of its tensors (glibc 2.36)
+HELD = 2  # resident memory of a run on a processor, measured: 1.3 to 2.1 times the bytes of its tensors (glibc 2.36)
+LOOPED = (4, 8)  # lengths at which recurrent networks are traced
 SHORTEST = 16  # tokens: no advice to cut texts below that
 
 
@@ -132,11 +135,11 @@ class _Room:
 
 @dataclass(frozen=True)
 class _Footprint:
-    """What a program takes: the peak of each phase once the optimizer has its state, and the allocator's segments."""
+    """What a program takes: the peak of each phase once the optimizer has its state."""
 
     phases: dict[str, Peak]
     log: Log
-    unknown: str
+    unknown: str = ""
 
 
 def _room(program: Program) -> _Room:
@@ -210,13 +213,40 @@ def _footprint(program: Program) -> _Footprint:
 
 
 def _traced(program: Program) -> _Footprint:
+    longest = _longest(program.batch)
     try:
-        log, unknown = trace(program), ""
+        if longest >= 2 * LOOPED[1] and program.device != "cuda" and _loops(program.model):
+            short, longer = (_at(program, longest, length) for length in LOOPED)
+            return _continued(short, longer, longest)
+        return _peaks(trace(program))
     except Exception as error:  # whatever a program does, it must not be kept from running
-        log, unknown = standing(program), _reason(error)
+        return replace(_peaks(standing(program)), unknown=_reason(error))
+
+
+def _peaks(log: Log) -> _Footprint:
     first, alive = peaks(log)
     again, _ = peaks(steady(log), alive)
-    return _Footprint({n: max(p, again.get(n, p), key=lambda peak: peak.bytes) for n, p in first.items()}, log, unknown)
+    return _Footprint({n: max(p, again.get(n, p), key=lambda peak: peak.bytes) for n, p in first.items()}, log)
+
+
+def _loops(model: nn.Module) -> bool:
+    """Whether a model goes through its texts token by token, so that a trace takes as long as they are."""
+    return any(isinstance(module, nn.RNNBase) for module in model.modules())
+
+
+def _at(program: Program, longest: int, length: int) -> _Footprint:
+    return _peaks(trace(replace(program, batch=_cut(program.batch, 1, longest, length))))
+
+
+def _continued(short: _Footprint, longer: _Footprint, length: int) -> _Footprint:
+    """The footprint at a length, on the line through those at two short ones."""
+    steps = (length - LOOPED[1]) / (LOOPED[1] - LOOPED[0])
+    found = {}
+    for name, peak in longer.phases.items():
+        before = short.phases[name].parts
+        parts = {part: round(n + steps * (n - before.get(part, 0))) for part, n in peak.parts.items()}
+        found[name] = Peak(sum(parts.values()), parts)
+    return _Footprint(found, longer.log)
 
 
 def _reason(error: Exception) -> str:
@@ -253,7 +283,7 @@ def _changes(program: Program) -> Iterator[tuple[str, str, Program]]:
     """Programs that need less than this one: of each kind the mildest first, with its description."""
     batch = program.batch
     rows = max((t.shape[0] for t in batch.values() if isinstance(t, Tensor) and t.dim()), default=1)
-    longest = max((t.shape[1] for t in batch.values() if isinstance(t, Tensor) and t.dim() > 1), default=1)
+    longest = _longest(batch)
     if program.precision == "no" and hardware.detect().precision != "no":
         precision = hardware.detect().precision
         yield "precision", f"precision={precision!r}", replace(program, precision=precision)
@@ -264,6 +294,11 @@ def _changes(program: Program) -> Iterator[tuple[str, str, Program]]:
     for shorter in _halves(longest, SHORTEST):
         other = replace(program, batch=_cut(batch, 1, longest, shorter))
         yield "length", f"a limit of {shorter} tokens a text", other
+
+
+def _longest(batch: Batch) -> int:
+    """The longest second dimension in a batch: its tokens, where it has texts."""
+    return max((t.shape[1] for t in batch.values() if isinstance(t, Tensor) and t.dim() > 1), default=1)
 
 
 def _halves(number: int, least: int) -> Iterator[int]:

@@ -76,6 +76,16 @@ class Measured:
         answer = plan(self.model, self.recipe, self.gpu, engine=engine, advise=False)
         return answer.segments_bytes if self.reserved else answer.peak_bytes
 
+    def as_transformers(self) -> int:
+        """What the planner would say if it were not told whose program ran and took it for transformers and peft."""
+        from course_lib.memory.plan import plan
+
+        assert self.recipe is not None
+        targets = self.recipe.targets if isinstance(self.recipe.targets, str) else "all-linear"
+        recipe = self.recipe.but(program="transformers", targets=targets)
+        answer = plan(self.model, recipe, self.gpu, advise=False)
+        return answer.segments_bytes if self.reserved else answer.peak_bytes
+
 
 @dataclass(frozen=True)
 class Missed:
@@ -86,6 +96,7 @@ class Missed:
 
     @property
     def error(self) -> float:
+        """How far off, as a share of what was measured; below 0 where too little was predicted."""
         assert self.row.bytes is not None
         return self.predicted / self.row.bytes - 1
 

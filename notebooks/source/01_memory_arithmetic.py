@@ -206,18 +206,15 @@ memory_figures.of_plan(run, title="Llama-3.2-1B with LoRA, 4 x 1024 tokens")
 #
 # Two engines make such plans. *Formulas* add up what the code is known to keep, in a millisecond. The *trace* runs the model's own code on tensors
 # that have shapes and no numbers, at two depths, and extends them to the full depth. It takes seconds, needs neither weights nor GPU, and is
-# right about programs that nobody wrote formulas for. Both for the same run:
+# right about programs that nobody wrote formulas for. It also knows the order in which memory is asked for, and replays it through a model of the
+# allocator. Both for the same run:
 
 # %%
-rows = [
-    {"part": part, "trace": run.parts.get(part, 0) / 1e9, "formulas": run.other.parts.get(part, 0) / 1e9}
-    for part in run.parts | run.other.parts
-]
-rows.append(
-    {"part": "held by the process", "trace": run.reserved_bytes / 1e9, "formulas": run.other.reserved_bytes / 1e9}
-)
-columns = {"part": "Part", "trace": ("Trace (GB)", "{:.2f}"), "formulas": ("Formulas (GB)", "{:.2f}")}
-plots.table(rows, columns, caption=f"At the peak, which comes in the phase {run.peak_phase}")
+found = {"trace": run, "formulas": run.other}
+rows = [{"hill": phase} | {name: sum(p.phases[phase].values()) for name, p in found.items()} for phase in run.phases]
+rows.append({"hill": "held by the process"} | {name: p.reserved_bytes for name, p in found.items()})
+columns = {"hill": "Phase", "trace": ("Trace (bytes)", "{:,}"), "formulas": ("Formulas (bytes)", "{:,}")}
+plots.table(rows, columns, caption="The same run by both engines")
 
 # %% [markdown]
 # ## 5 A 7B model on a T4
@@ -268,9 +265,14 @@ memory_figures.stacked(bars, lines=lines, **words)
 # plan of a run that was measured and published, at 1304 tokens without checkpointing, on an A100:
 
 # %%
-lora = plan("llama-2-7b", method="lora", targets="qv", seq_len=1304, gpu="a100-40", engine="formulas", advise=False)
-print(f"weights {lora.phases['load']['weights'] / 1e9:.1f} GB, peak {lora.peak_bytes / 1e9:.1f} GB; published: 21.3 GB")
-print({part: f"{size / 1e9:.2f} GB" for part, size in lora.parts.items()})
+from course_lib.memory import published
+
+(row,) = [row for row in published.complete() if row.title == "llama-2-7b lora r8 1x1304"]
+lora = plan(row.model, row.recipe, row.gpu, engine="formulas", advise=False)
+print(
+    f"weights {lora.parts['weights'] / 1e9:.1f} GB, peak {lora.peak_bytes / 1e9:.1f}; published: {row.bytes / 1e9:.1f}"
+)
+print(*(f"{part:12} {size / 1e9:6.2f} GB" for part, size in lora.parts.items()), sep="\n")
 
 # %% [markdown]
 # ## 6 Your own run
@@ -327,7 +329,7 @@ columns = {
     "part": "Part",
     "predicted": ("Predicted (bytes)", "{:,}"),
     "measured": ("Measured (bytes)", "{:,}"),
-    "error": ("Error", "{:+.2%}"),
+    "error": ("Error", lambda share: f"{abs(share):.2%}"),
 }
 rows = [row for row in counts if row.measured > 1000]  # without the step counters of Adam
 plots.table(rows, columns, caption="Predicted and counted, part by part")
@@ -348,8 +350,9 @@ plots.bars(list(peaks), series, **words)
 
 # %% [markdown]
 # Small models on a processor are one thing, and billions of parameters on a GPU another. Other people have measured those and published what they saw:
-# fine-tuning runs of 1 to 40 billion parameters, on cards of 24 and 40 GB. The planner was asked about every run that is described completely, with every
-# setting read from the source and nothing fitted. So were other public calculators, rewritten from their documentation.
+# fine-tuning runs of models with 1 to 13 billion parameters, on cards of 24 to 48 GB. The planner was asked about every run that is described completely;
+# every setting was read from its source, and nothing was fitted. So were other public calculators, rewritten from their documentation. Most of those
+# answer a simpler question, such as full training of any model, so read the table as "how far off you are if you ask them about such runs".
 
 # %%
 import json
@@ -359,22 +362,17 @@ from course_lib.assets import asset
 recording = json.loads(asset("recordings/memory_errors.json").read_text(encoding="utf-8"))
 columns = {
     "calculator": "Calculator",
-    "count": "Runs",
     "median": ("Median error", "{:.1%}"),
     "worst": ("Worst", "{:.1%}"),
-    "worst_row": "Worst at",
+    "omits": "Leaves out",
 }
-plots.table(
-    recording["calculators"], columns, caption=f"Recorded on {recording['date']}: how far off memory calculators are"
-)
+caption = f"Recorded on {recording['date']}: errors on {recording['calculators'][0]['count']} published runs"
+plots.table(recording["calculators"], columns, caption=caption)
 
 # %% [markdown]
-# The formulas answer at once, so you can repeat their part here. These are the runs on which they are furthest off; ask of each what the formulas
-# do not know about that program.
+# The formulas answer at once, so you can repeat their part here. These are the runs on which they are furthest off.
 
 # %%
-from course_lib.memory import published
-
 missed = sorted(published.errors("formulas"), key=lambda one: -abs(one.error))
 rows = [
     {"run": m.row.title, "published": m.row.bytes / 1e9, "plan": m.predicted / 1e9, "error": m.error} for m in missed
@@ -416,7 +414,7 @@ columns = {"name": "Model", "heads": "Heads of queries / keys", "MB": ("Cache of
 plots.table(rows, columns | {"room": ("Tokens beside 16-bit weights on 80 GB", "{:,.0f}")}, caption="Keys and values")
 
 # %% [markdown]
-# The 70B model in 16 bits does not fit on one card at all. In NF4 it does, even with 40 GB: every matrix in the layers at little more than 4 bits,
+# In 16 bits the 70B model is too large for any card of 80 GB. In NF4 it fits on 40: every matrix in the layers at little more than 4 bits,
 # embedding and output layer in 16. A published measurement of such a run peaked at 37.21 GB.
 
 # %%

@@ -6,6 +6,9 @@ Every calculator answers for every complete training row of `assets/published_pe
 question: `course_lib.memory.published`). Reported are the median and the worst absolute error over all rows, the median
 signed error, which says to which side a calculator errs, and the medians of the groups of rows. ``--rows`` prints each
 row's error by the course's engines. Nothing here needs a GPU.
+
+Most rows are of a program that is not transformers, and the course's engines model that program. What they would say
+without knowing whose program ran is a line of its own: the difference is what a program's own habits cost.
 """
 
 from __future__ import annotations
@@ -83,6 +86,8 @@ def main() -> None:
         print(result["calculator"])
         for row in result["rows"]:
             print(f"  {row['run']:50}{row['measured_gb']:8.2f} GB{row['predicted_gb']:8.2f} GB{row['error']:+8.1%}")
+    title = "this course, trace, all as transformers"
+    results.append(evaluate(title, Measured.as_transformers, "course_lib.memory", "whose program ran"))
     results += [evaluate(one.name, one.predict, one.source, one.omits) for one in CALCULATORS]
     print(f"{len(complete())} published training runs; absolute error, and the median of each group of rows\n")
     print(table(results))

@@ -4,7 +4,9 @@
 package knows which moments can be the fullest, and adds each of them up.
 
     widths    how many bytes a number takes, by where it lives
-    block     one block: what it keeps, and its fullest moments forward and backward
+    kernels   which attention runs
+    kept      what one block keeps for its backward pass
+    block     its fullest moments, forward and backward
     state     weights, adapters, gradients, optimizer, block by block
     phases    from one block to the moments of load, forward, loss, backward and step
     share     what of a moment one device holds, where several share the work
@@ -25,8 +27,8 @@ from typing import TYPE_CHECKING
 from course_lib.memory.allocator import workspace_bytes
 from course_lib.memory.architecture import Architecture
 from course_lib.memory.estimate import Estimate
+from course_lib.memory.formulas import litgpt
 from course_lib.memory.formulas.block import Block
-from course_lib.memory.formulas.litgpt import LitBlock, LitPhases, LitState, in_litgpt
 from course_lib.memory.formulas.phases import Phases
 from course_lib.memory.formulas.share import Moment
 from course_lib.memory.formulas.state import State
@@ -49,7 +51,8 @@ def estimate(what: Subject, recipe: Recipe, *, gpu: GPU) -> Estimate:
     fits where the peak and half of the allowance do.
     """
     capability = gpu.capability if gpu.is_cuda else None
-    moments, state = _run(what.architecture, recipe, capability)
+    run = _phases(what.architecture, recipe, capability)
+    moments, state = run.moments(), run.state
     if gpu.is_cuda:
         workspace = workspace_bytes(gpu.capability) * (2 if recipe.trains else 1)
         for name in set(moments) - {"load"}:
@@ -84,17 +87,10 @@ def allowance(moments: Mapping[str, Moment], lengths: str = "fixed") -> int:
     return SEGMENTS + round(gradients * most["gradients"] + activations * most["activations"] + passing * brief)
 
 
-def _run(
-    model: Architecture, recipe: Recipe, capability: tuple[int, int] | None
-) -> tuple[dict[str, Moment], State]:
-    if recipe.sharding in ("zero3", "fsdp"):  # weights are gathered in the precision of the products
-        gathered = recipe.but(precision=recipe.compute)
-    else:
-        gathered = recipe
-    if recipe.program == "transformers":
-        block = Block(model, gathered, capability)
-        state = State(block)
-        return Phases(block, state, recipe).moments(), state
-    lit = LitBlock(in_litgpt(model), gathered, capability)
-    state = LitState(lit)
-    return LitPhases(lit, state, recipe).moments(), state
+def _phases(model: Architecture, recipe: Recipe, capability: tuple[int, int] | None) -> Phases:
+    """A run. Weights that are gathered block by block arrive in the precision of the products: nothing is cast."""
+    gathered = recipe.but(precision=recipe.compute) if recipe.sharding in ("zero3", "fsdp") else recipe
+    if recipe.program != "transformers":
+        return litgpt.phases(model, gathered, recipe, capability)
+    block = Block(model, gathered, capability)
+    return Phases(block, State(block), recipe)

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from course_lib.memory.arithmetic import kv_cache_bytes, logits_bytes
-from course_lib.memory.formulas.block import EAGER, Block
+from course_lib.memory.formulas.block import Block
+from course_lib.memory.formulas.kernels import EAGER, masks
 from course_lib.memory.formulas.share import Moment, Share
 from course_lib.memory.formulas.state import State
 from course_lib.memory.recipe import WIDTH, Recipe
@@ -34,20 +35,21 @@ def fullest(moments: Iterable[Moment]) -> Moment:
 
 @dataclass(frozen=True)
 class Phases:
-    """A run, phase by phase. ``shared``: the recipe with what a method of sharding changes about precision undone."""
+    """A run, phase by phase. ``shared``: its recipe as it was given, whose devices share the work."""
 
     block: Block
     state: State
     shared: Recipe
 
     def moments(self) -> dict[str, Moment]:
-        """The fullest moment of every phase."""
+        """The fullest moment of every phase, on one device."""
         share = Share(self.state, self.shared)
+        found: dict[str, Iterable[Moment]] = {"load": [self._load()]}
         if self.block.recipe.trains:
-            found: dict[str, Iterable[Moment]] = {"load": [self._load()], "forward": self._forward()}
-            found |= {"loss": [self._loss()], "backward": self._backward(), "step": [self._step()]}
+            found |= {"forward": self._forward(), "loss": [self._loss()], "backward": self._backward()}
+            found |= {"step": [self._step()]}
         else:
-            found = {"load": [self._load()], "forward": self._generating(), "loss": [self._answering()]}
+            found |= {"forward": self._generating(), "loss": [self._answering()]}
         return {phase: fullest(share.of(moment, phase) for moment in moments) for phase, moments in found.items()}
 
     # -- what all phases share -----------------------------------------------------------------------------------------
@@ -55,17 +57,18 @@ class Phases:
     def _load(self) -> Moment:
         return {"weights": self.state.weights, "adapters": self.state.adapters}
 
-    @cached_property
-    def static(self) -> Moment:
-        """From the second step on: the optimizer's state is there, and the gradients of earlier micro-batches."""
-        gradients = self.state.gradients if self.block.recipe.accumulate > 1 else 0
-        return self._load() | {"optimizer": self.state.optimizer, "gradients": gradients}
-
     def _with(self, **parts: int) -> Moment:
-        moment = dict(self.static)
+        """A moment from the second step on: the optimizer has its state, earlier micro-batches left gradients."""
+        gradients = 0 if self._fresh else self.state.gradients
+        moment = self._load() | {"optimizer": self.state.optimizer, "gradients": gradients}
         for part, size in parts.items():
             moment[part] = moment.get(part, 0) + size
         return moment
+
+    @cached_property
+    def _fresh(self) -> bool:
+        """Whether the backward pass makes the gradients, instead of adding to what is there."""
+        return self.block.recipe.accumulate == 1
 
     @cached_property
     def walked(self) -> int:
@@ -74,59 +77,44 @@ class Phases:
         return recipe.blocks if recipe.method == "last-n" else model.layers
 
     @cached_property
-    def _stream(self) -> int:
-        return self.block.tokens * self.block.model.hidden
-
-    @cached_property
     def _around(self) -> int:
         """Numbers of tokens, rotary tables, masks: what all blocks share."""
         block, model = self.block, self.block.model
-        width = block.widths.stream
-        shared = 2 * NUMBERS * block.tokens
+        around = 2 * NUMBERS * block.tokens
         if not model.learned_positions:
-            shared += 2 * block.length * model.head_dim * width
-        if block.masks:
-            shared += block.masks * block.length**2 * (1 if model.model_type == "falcon" and block.kernel != EAGER else width)
+            around += 2 * block.length * model.head_dim * block.widths.stream
+        as_bytes = model.model_type == "falcon" and block.kernel != EAGER
+        width = 1 if as_bytes else block.widths.stream
+        around += masks(model, block.recipe, block.kernel) * block.length**2 * width
         if model.dropout and model.learned_positions:
-            shared += self._stream  # the mask of the embeddings' dropout
-        return shared
+            around += block.stream  # one byte per number: the mask of the embeddings' dropout
+        return around
 
     @cached_property
-    def _kept_per_block(self) -> int:
+    def _per_block(self) -> int:
         return self.block.entering if self.block.recipe.checkpointing else self.block.kept_bytes
 
     @cached_property
     def _kept(self) -> int:
-        """What all blocks keep at the end of the forward pass, before autocast ends."""
+        """What all blocks keep at the end of the forward pass."""
         block = self.block
-        less = 0 if block.recipe.checkpointing else block.kept_bytes - block.first_kept
-        return self.walked * self._kept_per_block - less * (self.walked == block.model.layers)
+        whole = self.walked == block.model.layers and not block.recipe.checkpointing
+        return self.walked * self._per_block - whole * (block.kept_bytes - block.first_kept)
 
     @cached_property
-    def _cached_copies(self) -> int:
-        """Autocast's 16-bit copies of weights that learn, which live until it ends."""
+    def _held_copies(self) -> int:
+        """Autocast's 16-bit copies of the weights of checkpointed blocks, which live until it ends."""
         return self.block.held_copies * self.walked * self.block.recipe.checkpointing
 
-    # -- phases --------------------------------------------------------------------------------------------------------
-
-    def _forward(self) -> Iterable[Moment]:
-        block, layers = self.block, self.block.model.layers
-        entering, embedded = block.entering, self._stream * block.widths.stream
-        around = self._around + embedded
-        if self.walked < layers:
-            yield self._with(activations=around + entering + block.quiet)
-        passing = entering if not block.stream_kept else 0
-        if block.recipe.checkpointing:
-            inside = block.quiet + self._cached_copies - block.held_copies
-            yield self._with(activations=around + (self.walked - 1) * entering + inside)
-        else:
-            yield self._with(activations=around + self._kept - self._kept_per_block + passing + block.forward)
-        norm = self._stream * (8 + 2 * block.widths.normed) if block.model.norm == "rms" else self._normed
-        yield self._with(activations=around + self._kept + self._cached_copies + entering + norm)
+    # -- the two ends --------------------------------------------------------------------------------------------------
 
     @cached_property
     def _normed(self) -> int:
-        return self._stream * self.block.widths.normed
+        return self.block.stream * self.block.widths.normed
+
+    @cached_property
+    def _learns_outside(self) -> bool:
+        return self.block.recipe.method == "full"
 
     @cached_property
     def _last_norm(self) -> int:
@@ -135,13 +123,9 @@ class Phases:
         if not block.model.causal:
             return 0
         if block.model.norm == "layer":
-            return self._stream * (4 if block.recipe.autocasts else widths.stream)
-        product = 0 if not self._learns_outside else widths.stream if block.layer.norm == "rms" else 4
-        return self._stream * (4 + product)
-
-    @cached_property
-    def _learns_outside(self) -> bool:
-        return self.block.recipe.method == "full"
+            return block.stream * (4 if block.recipe.autocasts else widths.stream)
+        product = widths.stream if block.layer.norm == "rms" else 4
+        return block.stream * (4 + product * self._learns_outside)
 
     @cached_property
     def _head_copies(self) -> int:
@@ -151,67 +135,94 @@ class Phases:
             return 0
         weight = block.widths.compute * model.vocab * model.embedding if block.widths.held == 4 else 0
         reads = self._learns_outside and block.widths.normed == 4
-        return weight + self._stream * block.widths.compute * reads
+        return weight + block.stream * block.widths.compute * reads
+
+    @cached_property
+    def _words(self) -> int:
+        """Logits that exist at a time, in numbers."""
+        at_once = min(self.block.recipe.chunked_loss or self.block.tokens, self.block.tokens)
+        return at_once * self.block.model.vocab * self.block.model.causal
+
+    @cached_property
+    def _head(self) -> int:
+        """The gradient of the head, or of the embedding: both are as large."""
+        model = self.block.model
+        return self.state.learned_width * model.vocab * model.embedding * self._learns_outside
 
     def _logits(self, phase: str) -> int:
         block, recipe, model = self.block, self.block.recipe, self.block.model
         if not model.causal:
             return 0
-        live = logits_bytes(
-            recipe.micro_batch,
-            block.length,
-            model.vocab,
-            block.widths.compute,
-            recipe.upcast_logits or not recipe.chunked_loss,
-            recipe.chunked_loss,
-            phase=phase,
-        )
+        upcast, chunk = recipe.upcast_logits or not recipe.chunked_loss, recipe.chunked_loss
+        width = block.widths.compute
+        live = logits_bytes(recipe.micro_batch, block.length, model.vocab, width, upcast, chunk, phase=phase)
         if phase == "backward":
             live.pop("logits", None)  # a training loop takes the loss and lets the model's output go
-        words = min(recipe.chunked_loss or block.tokens, block.tokens) * model.vocab
-        capped = (2 if phase == "loss" else 1) * words * block.widths.compute * model.softcap * (not recipe.chunked_loss)
-        return sum(live.values()) + capped
+        capped = model.softcap and not recipe.chunked_loss  # tanh keeps its result
+        return sum(live.values()) + capped * (2 if phase == "loss" else 1) * self._words * width
+
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    def _forward(self) -> Iterable[Moment]:
+        block = self.block
+        entering = block.entering
+        around = self._around + entering  # the embedding's result has a name until the last block is through
+        if self.walked < block.model.layers:
+            yield self._with(activations=around + entering + block.quiet)
+        if block.recipe.checkpointing:
+            before = around + (self.walked - 1) * (entering + block.held_copies)
+            yield self._with(activations=before + block.quiet)
+        else:
+            before = around + self._kept - self._per_block + (0 if block.stream_kept else entering)
+            yield self._with(activations=before + block.forward)
+        norm = self._normed if block.model.norm == "layer" else 8 * block.stream + 2 * self._normed
+        yield self._with(activations=around + self._kept + self._held_copies + entering + norm)
 
     def _loss(self) -> Moment:
-        kept = self._around + self._kept + self._cached_copies + self._last_norm + self._normed + self._head_copies
-        return self._with(activations=kept, logits=self._logits("loss"))
+        kept = self._around + self._kept + self._held_copies + self._last_norm + self._normed + self._head_copies
+        return self._with(activations=kept, logits=self._logits("loss"), blocks=0)
 
     def _backward(self) -> Iterable[Moment]:
-        block, state, model = self.block, self.state, self.block.model
-        kept = self._around + self._kept
-        head_input = self._normed * self._learns_outside if not self._head_copies else 0
-        tail = self._last_norm + head_input + self._head_copies
-        chunked = self._stream * block.widths.compute * bool(block.recipe.chunked_loss)
-        yield self._with(activations=kept + tail, logits=0, temporary=self._logits("backward") + chunked)
-        fresh = block.recipe.accumulate == 1  # else gradients are there already, and new ones are added to them
-        head = state.learned_width * model.vocab * model.embedding if self._learns_outside and model.causal else 0
-        words = min(block.recipe.chunked_loss or block.tokens, block.tokens) * model.vocab * model.causal
-        adding_up = 2 * head if 0 < block.recipe.chunked_loss < block.tokens else 0  # one chunk's, and the new sum
-        read = max(words * block.widths.compute, adding_up)
-        yield self._with(activations=kept + tail, temporary=read + chunked, fresh=head)
-        growing = state.block_gradients * fresh
-        gradient, inside = block.entering, block.backward
+        yield from self._through_head()
+        block, growing = self.block, self.state.block_gradients * self._fresh
         for left in (self.walked, 1):  # blocks whose backward pass is still to come, this one included
-            grown = head * fresh + (self.walked - left) * growing
+            done = self.walked - left
+            grown = self._head * block.model.causal * self._fresh + done * growing
             if block.recipe.checkpointing:
-                held = self._around + left * block.entering
-                yield self._with(activations=held, temporary=block.recomputed + gradient, gradients=grown)
+                held, inside = self._around + left * block.entering, block.recomputed
             else:
-                held = self._around + self._kept - (self.walked - left) * self._kept_per_block
-                yield self._with(activations=max(held, 0), temporary=inside + gradient, gradients=grown)
-        yield self._embedding(fresh)
+                held, inside = max(0, self._around + self._kept - done * self._per_block), block.backward
+            yield self._with(activations=held, temporary=inside + block.entering, gradients=grown)
+        yield self._embedding()
 
-    def _embedding(self, fresh: bool) -> Moment:
-        """The end of the backward pass: the embedding's gradient, which is that of the head too where they are tied."""
-        model, state = self.block.model, self.state
-        matrix = state.learned_width * model.vocab * model.embedding if self._learns_outside else 0
-        # The head's gradient is a view where nothing was cast, and is then added to the embedding's in a third place.
-        twice = matrix * (model.tied and model.causal) * (1 if self.block.recipe.autocasts else 2)
-        gradient = self.block.entering
-        temporary = gradient + twice + matrix * (not fresh)
-        done = state.gradients - state.outside_gradients if self._learns_outside else state.gradients
-        rest = state.gradients - done
-        return self._with(activations=self._around, gradients=done * fresh, fresh=rest * fresh, temporary=temporary)
+    def _through_head(self) -> Iterable[Moment]:
+        """From the loss to the last block: the gradients of the logits, then that of the head's matrix."""
+        block, recipe = self.block, self.block.recipe
+        head_input = self._normed * self._learns_outside if not self._head_copies else 0
+        kept = self._around + self._kept + self._last_norm + head_input + self._head_copies
+        hidden = block.stream * block.widths.compute * bool(recipe.chunked_loss)
+        yield self._with(activations=kept, temporary=self._logits("backward") + hidden, blocks=1)
+        head = self._head * block.model.causal
+        adding_up = 2 * head if 0 < recipe.chunked_loss < block.tokens else 0  # one chunk's, and the new sum
+        read = max(self._words * block.widths.compute, adding_up)
+        yield self._with(activations=kept, temporary=read + hidden, fresh=head, blocks=1)
+
+    def _embedding(self) -> Moment:
+        """The end of the backward pass: the embedding's gradient, which is that of the head too where they are tied.
+
+        The head's is a view where nothing was cast, and is then added to the embedding's in a third place.
+        """
+        block, state = self.block, self.state
+        tied = block.model.tied and block.model.causal
+        more = tied * (1 if block.recipe.autocasts else 2) + (not self._fresh)
+        outside = state.outside_gradients * self._learns_outside
+        return self._with(
+            activations=self._around,
+            gradients=(state.gradients - outside) * self._fresh,
+            fresh=outside * self._fresh,
+            temporary=block.entering + more * self._head,
+            blocks=0,
+        )
 
     def _step(self) -> Moment:
         state = self.state
@@ -220,35 +231,38 @@ class Phases:
     # -- inference -----------------------------------------------------------------------------------------------------
 
     def _cache(self, tokens: int, layers: int) -> int:
-        block, model, recipe = self.block, self.block.model, self.block.recipe
-        if not model.causal:
-            return 0
-        width = WIDTH[recipe.compute]
-        shape = (model.kv_heads, model.head_dim)
-        windowed = round(layers * model.window_layers / model.layers)
-        full = kv_cache_bytes(layers - windowed, *shape, tokens, recipe.micro_batch, width) if layers > windowed else 0
-        if not windowed:
-            return full
-        return full + kv_cache_bytes(windowed, *shape, min(tokens, block.model.window), recipe.micro_batch, width)
+        """Keys and values of so many layers, those of windows no longer than their window."""
+        model, recipe = self.block.model, self.block.recipe
+        windowed = round(layers * model.window_layers / model.layers) if model.window else 0
+        sizes = [(layers - windowed, 0), (windowed, model.window)]
+        return model.causal * sum(
+            kv_cache_bytes(
+                count, model.kv_heads, model.head_dim, tokens, recipe.micro_batch, WIDTH[recipe.compute], window
+            )
+            for count, window in sizes
+            if count
+        )
+
+    @cached_property
+    def _copies(self) -> int:
+        """Autocast's 16-bit copies of all matrices of the blocks."""
+        return self.block.kept.get("16-bit weights", 0) * self.block.model.layers
 
     def _generating(self) -> Iterable[Moment]:
         block, layers, recipe = self.block, self.block.model.layers, self.block.recipe
-        copies = block.kept.get("16-bit weights", 0) * layers
-        around = self._around - NUMBERS * block.tokens + self._stream * block.widths.stream + copies
+        around = self._around - NUMBERS * block.tokens + block.entering + self._copies
         activations = around + block.entering + block.quiet - block.held_copies
         yield self._load() | {"activations": activations, "kv_cache": self._cache(recipe.seq_len, layers)}
         if recipe.new_tokens > 1:
             tokens = recipe.seq_len + recipe.new_tokens - 1
             cache = self._cache(tokens, layers) + self._cache(tokens, 1)  # a layer's cache is copied to grow
-            yield self._load() | {"activations": copies, "kv_cache": cache}
+            yield self._load() | {"activations": self._copies, "kv_cache": cache}
 
     def _answering(self) -> Moment:
         block, model, recipe = self.block, self.block.model, self.block.recipe
         tokens = recipe.seq_len + max(0, recipe.new_tokens - 1)
-        words = recipe.micro_batch * model.vocab * block.widths.compute * model.causal
-        copies = block.kept.get("16-bit weights", 0) * model.layers + self._head_copies
         return self._load() | {
-            "activations": self._around + self._normed + copies,
-            "logits": words,
+            "activations": self._around + self._normed + self._copies + self._head_copies,
+            "logits": recipe.micro_batch * model.vocab * block.widths.compute * model.causal,
             "kv_cache": self._cache(tokens, model.layers),
         }

@@ -25,16 +25,20 @@ class Share:
     recipe: Recipe
 
     def of(self, moment: Moment, phase: str) -> Moment:
-        """The moment's bytes on this device, fresh gradients among the others."""
+        """The moment's bytes on this device.
+
+        A moment may have two notes among its parts: ``fresh`` gradients in bytes, and how many ``blocks`` are at work
+        or about to be (2 where it does not say).
+        """
         moment = dict(moment)
-        fresh = moment.pop("fresh", 0)
+        fresh, blocks = moment.pop("fresh", 0), moment.pop("blocks", 2)
         recipe = self.recipe
         split = SPLIT[recipe.sharding] if recipe.devices > 1 or recipe.offload else frozenset()
         shared = {part: self._mine(part) if PARTS.get(part) in split else 1.0 for part in moment}
         mine = {part: round(size * shared[part]) for part, size in moment.items()}
         mine["gradients"] = mine.get("gradients", 0) + fresh
         if "weights" in split and phase in ("forward", "loss", "backward"):
-            mine["temporary"] = mine.get("temporary", 0) + self._gathered
+            mine["temporary"] = mine.get("temporary", 0) + self._gathered(blocks)
         if recipe.sharding == "ddp" and recipe.devices > 1 and phase != "load":
             mine["gradients"] += self.state.gradients  # buckets to send them in
         return mine
@@ -48,8 +52,7 @@ class Share:
         wider = wider and (part == "weights" or not recipe.adapts)
         return (2 if wider else 1) / recipe.devices
 
-    @property
-    def _gathered(self) -> int:
+    def _gathered(self, blocks: int) -> int:
         state = self.state
         adapters = (state.adapters - state.outside_adapters) // max(1, state.model.layers)
-        return state.outside_weights + state.outside_adapters + 2 * (state.block_weights + adapters)
+        return state.outside_weights + state.outside_adapters + blocks * (state.block_weights + adapters)

@@ -20,6 +20,7 @@ from course_lib.memory.recipe import Recipe
 
 Shapes = list[tuple[int, ...]]
 CLASSES = 2  # of a classifier on an encoder
+POOLING_HEADS = ("roberta", "xlm-roberta")  # whose classifier has a layer of its own in the place of a pooler
 STEP_COUNT = 4  # bytes that fused AdamW keeps per tensor
 
 
@@ -49,7 +50,13 @@ class State:
             return ()
         last = Linear("classifier", model.hidden, CLASSES, True)
         before = Linear("pre_classifier", model.hidden, model.hidden, True)
-        return (before, last) if model.model_type in ("distilbert", "roberta", "xlm-roberta") else (last,)
+        return (before, last) if model.model_type in ("distilbert", *POOLING_HEADS) else (last,)
+
+    @cached_property
+    def _outside(self) -> int:
+        """Parameters outside the blocks that are no matrices of words; a head that pools stands where a pooler did."""
+        pooler = self.classifier[0].parameters if self.model.model_type in POOLING_HEADS else 0
+        return self.model.outside - pooler
 
     def _norms(self, count: int) -> Shapes:
         model = self.model
@@ -71,7 +78,7 @@ class State:
             shapes.append((model.learned_positions, model.hidden))
         if model.head_parameters:
             shapes.append((model.vocab, model.embedding))
-        return [*shapes, (model.outside,), *_shapes(self.classifier)]
+        return [*shapes, (self._outside,), *_shapes(self.classifier)]
 
     @cached_property
     def adapter_shapes(self) -> Shapes:
@@ -116,7 +123,7 @@ class State:
         if self.recipe.adapts:
             return self.outside_adapter_shapes
         if self.recipe.method == "last-n":
-            return _shapes(self.classifier[-1:])
+            return _shapes(self.classifier if self.model.model_type in POOLING_HEADS else self.classifier[-1:])
         return self.outside_shapes if self.recipe.trains else []
 
     @cached_property
@@ -128,7 +135,8 @@ class State:
     def total(self) -> int:
         """All parameters, adapters and the classifier included."""
         added = self.model.layers * _values(self.adapter_shapes) + _values(self.outside_adapter_shapes)
-        return self.model.parameters + _values(_shapes(self.classifier)) + added
+        outside = self._outside - self.model.outside + _values(_shapes(self.classifier))
+        return self.model.parameters + outside + added
 
     # -- bytes ---------------------------------------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ class Widths:
         layer_norm = model.norm == "layer"
         four_bit = quantized(model, recipe)
         after_norm = not model.causal  # an encoder's stream is what its last norm gave
-        stream = 4 if held == 4 or layer_norm and (four_bit or after_norm) else held
+        stream = 4 if held == 4 or (layer_norm and (four_bit or after_norm)) else held
         normed = 4 if layer_norm else stream
         inner = normed if four_bit else compute
         return cls(compute, held, stream, normed, inner, compute, adapter, compute)

@@ -30,22 +30,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.errors import CourseError
 from course_lib.memory.architecture import Architecture
 from course_lib.memory.recipe import Recipe
 from course_lib.memory.trace.build import DTYPES, Traced
-from course_lib.memory.trace.litgpt_layers import (
-    LEARNED,
-    PREFIXED,
-    SCALED,
-    QueriesKeysValues,
-    RootMeanSquareNorm,
-    adapted,
-    layer,
-    parameter,
-)
+from course_lib.memory.trace.litgpt_layers import LEARNED, QueriesKeysValues, RootMeanSquareNorm, layer, parameter
+from course_lib.memory.trace.litgpt_names import PREFIXED, SCALED, adapted, check
 
-METHODS = ("full", "lora", "qlora")
 CHUNK = 128  # positions that become logits together when adapters learn; rows that enter the loss together otherwise
 NORMS = (nn.LayerNorm, RootMeanSquareNorm)
 PREFIX, FIRST_PREFIXED = 10, 2  # LLaMA-Adapter's learned vectors, and the first block that has them
@@ -57,12 +47,7 @@ def build(config: Any, recipe: Recipe) -> Traced:
     Raises CourseError for what litgpt of that time did not have.
     """
     shape = Architecture.from_config(config)
-    if recipe.method not in METHODS or recipe.checkpointing or recipe.attention != "sdpa":
-        raise CourseError(
-            f"The program {recipe.program} trains by {', '.join(METHODS)}, with attention sdpa and no checkpointing."
-        )
-    if shape.learned_positions or shape.qk_norm or not shape.causal:
-        raise CourseError(f"The program {recipe.program} has no models of type {shape.model_type}.")
+    check(shape, recipe)
     with torch.device("meta"):
         model = GPT(config, shape, recipe)
     for module in model.modules():

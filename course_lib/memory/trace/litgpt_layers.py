@@ -23,26 +23,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.errors import CourseError
 from course_lib.memory.recipe import Recipe
 from course_lib.memory.trace.build import DTYPES
+from course_lib.memory.trace.litgpt_names import SCALED, adapted
 
-ADAPTABLE = ("query", "key", "value", "projection", "mlp", "head")
-GROUPS = {"qv": ("query", "value"), "all-linear": ADAPTABLE}  # litgpt's "all" includes the head; peft's does not
-PREFIXED = ("litgpt-2023-adapter", "litgpt-2023-adapter-v2")  # LLaMA-Adapter in the place of LoRA
-SCALED = PREFIXED[1]
 LEARNED = ("a", "b", "prefix", "gate", "scale", "shift")  # parameters that adapters add, by name
-
-
-def adapted(recipe: Recipe) -> frozenset[str]:
-    """Which of ADAPTABLE get a LoRA. Raises CourseError for a name that is none of them."""
-    if recipe.method == "full" or recipe.program in PREFIXED:
-        return frozenset()
-    names = GROUPS.get(recipe.targets, ()) if isinstance(recipe.targets, str) else recipe.targets
-    unknown = [name for name in names if name not in ADAPTABLE]
-    if unknown:
-        raise CourseError(f"{recipe.program} has no layer {unknown[0]!r} to adapt; choose from {', '.join(ADAPTABLE)}.")
-    return frozenset(names)
 
 
 def parameter(recipe: Recipe, *shape: int) -> nn.Parameter:
