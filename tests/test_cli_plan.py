@@ -120,14 +120,15 @@ def test_names_are_found_whatever_their_case_and_as_other_libraries_write_them(f
     found = figures(given)
     assert found["model"] == "llama-2-7b"
     assert found["gpu"] == "a100-80"
-    assert found["recipe"] | {
+    wanted = {
         "method": "lora",
         "targets": "qv",
         "optimizer": "paged-adamw-8bit",
         "attention": "flash",
         "devices": 2,
         "sharding": "zero3",
-    } == found["recipe"]
+    }
+    assert wanted.items() <= found["recipe"].items()
     assert spelled("float16") == "fp16"
 
 

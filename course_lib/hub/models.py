@@ -55,11 +55,15 @@ def config_file(name: str) -> Path:
     source = MODELS.get(name)
     if source and source.wheel:
         return embedded(source) / CONFIG
-    repository = Repository("model", source.repo, source.revision) if source else hub_repository(name, "model", MODELS)[0]
+    repository = (
+        Repository("model", source.repo, source.revision) if source else hub_repository(name, "model", MODELS)[0]
+    )
 
     def only_config(names: Iterable[str]) -> list[str]:
         if CONFIG not in names:
-            raise CourseError(f"The {repository} has no {CONFIG}, so nothing can be said about it; choose another model.")
+            raise CourseError(
+                f"The {repository} has no {CONFIG}, so nothing can be said about it; choose another model."
+            )
         return [CONFIG]
 
     folder, _ = fetch(repository, only_config)

@@ -3,13 +3,14 @@
 Time is operations divided by the share of the device's rate that such runs reach. That share is an assumption, and the
 plan says which one it made; what it stands on:
 
-    0.40   full fine-tuning in 16 bits: Llama-2, PaLM and Megatron report 0.4 to 0.5 of A100s and TPUs
-    0.30   LoRA: many small products, and no gradients of the large weights, which are the efficient part
-    0.20   NF4: every product unpacks its weights first (QLoRA, Dettmers et al. 2023, reports about half LoRA's speed)
+    0.40   full fine-tuning in 16 bits: Llama-2, PaLM and Megatron report 0.4 to 0.5 of A100s and TPUs; large batches
+    0.30   LoRA: many small products; peft's published comparison reaches 0.26 (Llama-3.2-3B, L40S, batches of 4)
+    0.20   NF4: every product unpacks its weights first; litgpt's tables have 1.1 to 1.6 times LoRA's minutes for it
     0.50   fp32: the rates of plain float32 units are easier to reach
 
-Generation waits for memory instead: each token reads all weights and the cache once. Left out: loading data,
-evaluation, saving, and communication that does not hide behind computing.
+The optimizer's step waits for memory, through which weights, gradients and state pass once; so does generation, where
+each token reads all weights and the cache. Left out: loading data, evaluation, saving, and communication that does not
+hide behind computing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from course_lib.memory import arithmetic
-from course_lib.memory.recipe import Recipe
+from course_lib.memory.recipe import WIDTH, Recipe
 
 if TYPE_CHECKING:
     from course_lib.memory.architecture import Architecture
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 UTILISATION = {"full": 0.40, "last-n": 0.40, "lora": 0.30, "prompt": 0.30, "qlora": 0.20, "inference": 0.40}
 IN_FLOAT32 = 0.50
-READING = 0.60  # share of the bandwidth that a decoder's small products reach
+READING = 0.60  # share of the bandwidth that is reached where memory is waited for
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,31 @@ def of_step(architecture: Architecture, recipe: Recipe, gpu: GPU, trainable: int
     )
     rate, share, basis = _speed(recipe, gpu)
     took = arithmetic.seconds(flops, rate, share, recipe.devices)
-    return Work(flops, took, basis, _sent(model, recipe, trainable))
+    updated = _updated(recipe, trainable)
+    if gpu.bandwidth:
+        updating = arithmetic.seconds_bandwidth_bound(updated, gpu.bandwidth, READING)
+        took += updating
+        if updating > 0.01 * took:
+            basis += f"; the optimizer takes {updated / 1e9:.1f} GB through memory at {READING:.0%} of its rate"
+    return Work(flops, took, f"{_counted(recipe)}, {basis}", _sent(model, recipe, trainable))
+
+
+def _counted(recipe: Recipe) -> str:
+    """How many operations a step was taken to have, in words."""
+    if recipe.method == "last-n":
+        words = f"2 FLOPs per parameter and token forward, 4 backward in the last {recipe.blocks} blocks"
+    else:
+        words = f"{4 if recipe.adapts else 6} FLOPs per parameter and token"
+    return words + (" and 2 to compute forward again" if recipe.checkpointing else "") + ", and attention's"
+
+
+def _updated(recipe: Recipe, trainable: int) -> int:
+    """Bytes that the optimizer reads and writes: gradients once, weights and its state twice."""
+    width = WIDTH[recipe.learned]
+    name = recipe.optimizer if recipe.optimizer != "adafactor" else "none"  # a row and a column of state per matrix
+    state = arithmetic.optimizer_bytes(name, trainable, bytes_per_value=width)
+    split = recipe.devices if recipe.sharding not in ("none", "ddp") else 1
+    return (3 * width * trainable + 2 * state) // split
 
 
 def multiplied(model: Architecture) -> int:
@@ -95,7 +120,7 @@ def _answer(model: Architecture, recipe: Recipe, gpu: GPU) -> Work:
     rate, share, basis = _speed(recipe, gpu)
     took = arithmetic.seconds(flops * recipe.seq_len / (recipe.seq_len + recipe.new_tokens), rate, share)
     if recipe.new_tokens and gpu.bandwidth:
-        width_of = 2 if recipe.compute != "fp32" else 4
+        width_of = WIDTH[recipe.compute]
         cache = arithmetic.kv_cache_bytes(
             model.layers,
             model.kv_heads,
@@ -112,12 +137,11 @@ def _answer(model: Architecture, recipe: Recipe, gpu: GPU) -> Work:
 
 def _sent(model: Architecture, recipe: Recipe, trainable: int) -> int:
     """Bytes that each device sends in one optimizer step, in the precision in which they are held."""
-    widths = {"fp32": 4, "fp16": 2, "bf16": 2}
     sent = arithmetic.bytes_sent(
         recipe.sharding,
         recipe.devices,
-        weights=model.parameters * widths[recipe.held],
-        gradients=trainable * widths[recipe.learned],
+        weights=model.parameters * WIDTH[recipe.held],
+        gradients=trainable * WIDTH[recipe.learned],
         accumulate=recipe.accumulate,
     )
     return int(sum(sent.values()))

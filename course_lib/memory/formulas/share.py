@@ -36,11 +36,12 @@ class Share:
         split = SPLIT[recipe.sharding] if recipe.devices > 1 or recipe.offload else frozenset()
         shared = {part: self._mine(part) if PARTS.get(part) in split else 1.0 for part in moment}
         mine = {part: round(size * shared[part]) for part, size in moment.items()}
-        mine["gradients"] = mine.get("gradients", 0) + fresh
+        if fresh:
+            mine["gradients"] = mine.get("gradients", 0) + fresh
         if "weights" in split and phase in ("forward", "loss", "backward"):
             mine["temporary"] = mine.get("temporary", 0) + self._gathered(blocks)
         if recipe.sharding == "ddp" and recipe.devices > 1 and phase != "load":
-            mine["gradients"] += self.state.gradients  # buckets to send them in
+            mine["gradients"] = mine.get("gradients", 0) + self.state.gradients  # buckets to send them in
         return mine
 
     def _mine(self, part: str) -> float:
