@@ -87,7 +87,10 @@ def suggest(what: Subject, recipe: Recipe, gpu: GPU, estimate: Callable[[Recipe]
         relaxed = _relaxed(recipe, changes, fits)
         for tried in (relaxed, changes) if relaxed != changes else (changes,):
             trials += 1
-            answer = estimate(_changed(recipe, tried))
+            try:
+                answer = estimate(_changed(recipe, tried))
+            except CourseError:
+                continue
             if answer.fits:
                 found.append(_advice(tried, answer, gpu))
                 break

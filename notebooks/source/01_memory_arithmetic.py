@@ -15,7 +15,7 @@
 #
 # | tier | what is loaded | minutes | memory |
 # |---|---|---|---|
-# | `cpu`, two cores | MiniLM and the course's reviews; plans need no weights | under 2 | about 1.5 GB of RAM |
+# | `cpu`, two cores | MiniLM and the course's reviews; plans need no weights | under 1 | about 1 GB of RAM |
 # | `t4` | DistilBERT and film reviews | not measured yet | not measured yet |
 # | `gpu` | DistilBERT and all film reviews | not measured yet | not measured yet |
 

@@ -40,7 +40,7 @@ class Share:
             mine["gradients"] = mine.get("gradients", 0) + fresh
         if "weights" in split and phase in ("forward", "loss", "backward"):
             mine["temporary"] = mine.get("temporary", 0) + self._gathered(blocks)
-        if recipe.sharding == "ddp" and recipe.devices > 1 and phase != "load":
+        if recipe.sharding == "ddp" and recipe.devices > 1:
             mine["gradients"] = mine.get("gradients", 0) + self.state.gradients  # buckets to send them in
         return mine
 
