@@ -240,7 +240,7 @@ exercises.progress("00")
 # `decide.compare?`, shows its documentation, and two show the code.
 
 # %%
-rooms = ["hardware", "tiers", "hub", "records", "batching", "train", "decide", "classify", "teach", "lessons"]
+rooms = ["hardware", "tiers", "hub", "memory", "records", "batching", "train", "decide", "classify", "teach", "lessons"]
 ideas = [import_module(f"course_lib.{room}").__doc__.splitlines()[0] for room in rooms]
 rows = [{"room": room, "idea": idea} for room, idea in zip(rooms, ideas, strict=True)]
 plots.table(rows, {"room": "Room", "idea": "Its first line"}, caption="course_lib, from the ground up")
