@@ -83,6 +83,12 @@ def pad(rows: Sequence[torch.Tensor], value: float = 0) -> tuple[torch.Tensor, t
     return out, mask
 
 
+def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The mean of the states (B, T, d) over the tokens of each text: (B, d)."""
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1)
+
+
 def label_count(batch: dict[str, torch.Tensor]) -> int:
     """How many labels of a batch count for the loss."""
     return int((batch["labels"] != IGNORE).sum())

@@ -35,6 +35,12 @@ class Tier:
     test_size: int | None
     max_length: int  # longer texts are cut
     batch_size: int
+    writer: str  # the model that continues texts, a short name of hub.MODELS
+    problems: str  # "world" or a short name of hub.DATA; course_lib.problems reads both
+    items: int  # on which a way of prompting is measured
+    samples: int  # answers that are put to a vote
+    pretrain_model: str  # the size of the base model that a lesson begins to train
+    pretrain_steps: int  # and for how long: about 100 seconds
     epochs: int  # of fine-tuning
     head_epochs: int  # of a head on a frozen encoder
     rnn_epochs: int  # of a recurrent network from scratch
@@ -43,8 +49,8 @@ class Tier:
     storage: int  # bytes on disk for models, data and the checkpoints of one run
 
 
-# Checkpoints of full fine-tuning decide the storage: 12 bytes per parameter (weights and AdamW's two moments in
-# float32), two kept and one being written, next to the model itself.
+# What decides the storage: the models and data themselves, and the checkpoints of full fine-tuning at 12 bytes per
+# parameter of the encoder (weights and AdamW's two moments in float32), two kept and one being written.
 TIERS: dict[str, Tier] = {
     tier.name: tier
     for tier in (
@@ -57,6 +63,12 @@ TIERS: dict[str, Tier] = {
             test_size=60,
             max_length=32,
             batch_size=8,
+            writer="course-base-small",
+            problems="world",
+            items=8,
+            samples=3,
+            pretrain_model="course-base-small",
+            pretrain_steps=20,
             epochs=1,
             head_epochs=5,
             rnn_epochs=2,
@@ -73,6 +85,12 @@ TIERS: dict[str, Tier] = {
             test_size=200,
             max_length=96,
             batch_size=16,
+            writer="course-base",
+            problems="world",
+            items=60,
+            samples=5,
+            pretrain_model="course-base-small",
+            pretrain_steps=140,
             epochs=2,
             head_epochs=30,
             rnn_epochs=8,
@@ -82,35 +100,47 @@ TIERS: dict[str, Tier] = {
         ),
         Tier(
             name="t4",
-            title="a GPU such as Colab's T4: DistilBERT and part of the IMDb reviews",
+            title="a GPU such as Colab's T4: DistilBERT, part of the IMDb reviews, a model of 1.7B",
             encoder="distilbert",
             sentiment="imdb",
             train_size=5000,
             test_size=2000,
             max_length=256,
             batch_size=16,
+            writer="smollm2-1.7b-instruct",
+            problems="gsm8k",
+            items=200,
+            samples=8,
+            pretrain_model="course-base",
+            pretrain_steps=1000,
             epochs=2,
             head_epochs=30,
             rnn_epochs=4,
             label_budgets=(100, 500, 2000, 5000),
             minutes=15,
-            storage=4 * GIB,
+            storage=8 * GIB,
         ),
         Tier(
             name="gpu",
-            title="a GPU with bf16 and 20 GB or more: DistilBERT and all IMDb reviews",
+            title="a GPU with bf16 and 20 GB or more: DistilBERT, all IMDb reviews, a model of 1.7B",
             encoder="distilbert",
             sentiment="imdb",
             train_size=22500,
             test_size=None,
             max_length=512,
             batch_size=32,
+            writer="smollm2-1.7b-instruct",
+            problems="gsm8k",
+            items=400,
+            samples=16,
+            pretrain_model="course-base",
+            pretrain_steps=2000,
             epochs=3,
             head_epochs=30,
             rnn_epochs=4,
             label_budgets=(100, 1000, 5000, 22500),
             minutes=30,
-            storage=4 * GIB,
+            storage=8 * GIB,
         ),
     )
 }

@@ -13,6 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.loopback_writers import (
+    GSM8K,
+    SMALL_WRITER,
+    WRITER,
+    answers_parquet,
+    problems_files,
+    word_problems,
+    writer_files,
+)
+
 DISTILBERT = ("distilbert/distilbert-base-uncased", "12040accade4e8a0f71eabdb258fecc2e7e948be")
 IMDB = ("stanfordnlp/imdb", "e6281661ce1c48d982bc483cf8a173c1bbeb5d31")
 LARGE = (".safetensors", ".bin", ".h5", ".parquet")  # files the hub keeps in git-lfs and serves after a redirect
@@ -210,7 +220,7 @@ def parquet(texts: list[str], labels: list[int]) -> bytes:
 
 
 def repositories(layers: int, train: int, test: int) -> list[Repo]:
-    """The two repositories of the course's table, and one for everything that can be wrong with a repository."""
+    """The repositories of the course's tables, and one for everything that can be wrong with a repository."""
     model = distilbert_files(layers)
     csv = b"text,label\nfine,1\npoor,0\n"
     without = lambda *names: {name: content for name, content in model.items() if name not in names}  # noqa: E731
@@ -225,10 +235,17 @@ def repositories(layers: int, train: int, test: int) -> list[Repo]:
         "plain_text/test-00000-of-00001.parquet": parquet(*reviews(test, seed=2)),
         "plain_text/unsupervised-00000-of-00001.parquet": parquet(reviews(8, seed=3)[0], [-1] * 8),
     }
+    rows = word_problems(12, seed=3)
+    renamed = {f"{part}.parquet": answers_parquet(rows, columns=("problem", "solution")) for part in ("train", "test")}
     code = {"AutoConfig": "configuration_odd.OddConfig", "AutoModel": "modeling_odd.OddModel"}
     return [
         Repo("models", DISTILBERT[0], model, DISTILBERT[1]),
         Repo("datasets", IMDB[0], imdb, IMDB[1]),
+        Repo("models", SMALL_WRITER[0], writer_files(chat=False, heads=3, kv_heads=1), SMALL_WRITER[1]),
+        Repo("models", WRITER[0], writer_files(chat=True), WRITER[1]),
+        Repo("datasets", GSM8K[0], problems_files(), GSM8K[1]),
+        Repo("datasets", "course-tests/problems", {"train.parquet": answers_parquet(rows)}),
+        Repo("datasets", "course-tests/renamed-problems", renamed),
         Repo("models", "course-tests/tiny", model),
         Repo("models", "tiny-legacy", model),
         Repo("models", "course-tests/gated", model, gated=True),
@@ -236,6 +253,7 @@ def repositories(layers: int, train: int, test: int) -> list[Repo]:
         Repo("models", "course-tests/no-tokenizer", without("tokenizer.json", "vocab.txt")),
         Repo("models", "course-tests/custom-code", configured(model_type="odd", auto_map=code)),
         Repo("models", "course-tests/decoder", configured(model_type="gpt2", architectures=["GPT2LMHeadModel"])),
+        Repo("models", "course-tests/both", configured(model_type="t5", is_encoder_decoder=True)),
         Repo("models", "course-tests/deeper-config", configured(n_layers=layers + 1)),
         Repo("models", "course-tests/not-safetensors", model | {"model.safetensors": b"no header here" * 9}),
         Repo("datasets", "course-tests/csv", {"train.csv": csv, "test.csv": csv, "dataset_infos.json": b"{}"}),

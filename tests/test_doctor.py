@@ -381,7 +381,7 @@ def test_less_than_two_gib_of_disk_are_a_trap() -> None:
 
 def test_a_tier_that_stores_more_needs_more_disk() -> None:
     at = dataclasses.replace(with_free(disk_free=3 * 2**30), tier=TIERS["t4"])
-    assert "needs 4.0 GiB" in only(at, "disk").what
+    assert "needs 8.0 GiB" in only(at, "disk").what
 
 
 # -- reports -----------------------------------------------------------------------------------------------------------

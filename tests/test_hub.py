@@ -13,64 +13,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from huggingface_hub import constants, file_download
-from huggingface_hub.utils import close_session
+from huggingface_hub import constants
 
 from course_lib import hub
 from course_lib.assets import asset
-from course_lib.errors import CourseError
-from course_lib.hub import models
+from course_lib.hub import shipped
+from tests import hub_fixtures
+from tests.hub_fixtures import point_at, refusal
 from tests.loopback_hub import TOKEN, LoopbackHub
-from tests.loopback_repositories import BAD, DISTILBERT, GOOD, IMDB
+from tests.loopback_repositories import BAD, DISTILBERT, GOOD, GSM8K, IMDB, SMALL_WRITER, WRITER
+
+server, loopback = hub_fixtures.server, hub_fixtures.loopback
 
 ROOT = Path(__file__).parent.parent
 WEIGHTS = "model.safetensors"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[LoopbackHub]:
-    with LoopbackHub() as running:
-        yield running
-
-
-@pytest.fixture
-def loopback(server: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
-    """The hub, an empty cache in tmp_path, and this process pointed at both."""
-    server.reset()
-    point_at(monkeypatch, server.url)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    # The client waits a second before each retry; nothing here depends on the wait.
-    monkeypatch.setattr(file_download, "time", SimpleNamespace(sleep=lambda seconds: None))
-    close_session()  # its connections may belong to another test's endpoint
-    yield server
-    close_session()
-
-
-def point_at(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-
-
-def refusal(name: str, ask=hub.model_folder) -> str:
-    """The sentence with which a name is refused: one line, one full stop, no traceback inside."""
-    with pytest.raises(CourseError) as caught:
-        ask(name)
-    sentence = str(caught.value)
-    assert "\n" not in sentence
-    assert sentence.endswith(".")
-    assert "Traceback" not in sentence
-    return sentence
 
 
 def run_python(code: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -100,6 +61,9 @@ def test_every_hub_entry_of_the_tables_is_pinned_to_a_commit_and_says_where_the_
         assert entry.license
     assert hub.MODELS["distilbert"].revision == DISTILBERT[1]
     assert hub.DATA["imdb"].revision == IMDB[1]
+    assert hub.DATA["gsm8k"].revision == GSM8K[1]
+    assert hub.MODELS["smollm2-135m"].revision == SMALL_WRITER[1]
+    assert hub.MODELS["smollm2-1.7b-instruct"].revision == WRITER[1]
     assert not dataclasses.replace(hub.MODELS["distilbert"], revision="main").pinned
 
 
@@ -140,7 +104,7 @@ def test_the_embedded_encoder_loads_in_float32_without_importing_the_code_of_its
 
 def test_the_embedded_weights_are_hashed_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     hub.model_folder("minilm")
-    monkeypatch.setattr(models, "hash_of", lambda path: pytest.fail("hashed a second time"))
+    monkeypatch.setattr(shipped, "hash_of", lambda path: pytest.fail("hashed a second time"))
     assert (hub.model_folder("minilm") / WEIGHTS).is_file()
 
 

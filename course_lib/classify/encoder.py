@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_lib.batching import pad
+from course_lib.batching import mean_pool, pad
 from course_lib.errors import CourseError
 
 
@@ -111,12 +111,6 @@ def find_blocks(model: Any) -> tuple[str, nn.ModuleList]:
         f"{type(model).__name__} has no plain list of blocks after its embeddings; choose an encoder that is built like"
         " BERT, DistilBERT or RoBERTa."
     )
-
-
-def mean_pool(states: Tensor, mask: Tensor) -> Tensor:
-    """The mean of the states (B, T, d) over the tokens of each text: (B, d)."""
-    weights = mask.unsqueeze(-1).to(states.dtype)
-    return (states * weights).sum(1) / weights.sum(1)
 
 
 class Head(nn.Sequential):

@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import hardware, train
-from course_lib.batching import Batches, pad
-from course_lib.classify.encoder import Classifier, Head, Span, find_blocks, mean_pool
+from course_lib.batching import Batches, mean_pool, pad
+from course_lib.classify.encoder import Classifier, Head, Span, find_blocks
 from course_lib.classify.task import Task
 from course_lib.errors import CourseError
 from course_lib.train import History, TrainConfig

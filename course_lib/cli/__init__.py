@@ -6,10 +6,21 @@ person can mend ends with one sentence and exit code 2, an interruption with 130
 runs, so that ``course --help`` answers at once.
 """
 
-from course_lib.cli import ladder, machine, notebooks, plan  # noqa: F401  (each registers its commands)
+from course_lib.cli import ladder, machine, notebooks, plan, pretrain  # noqa: F401  (each registers its commands)
 from course_lib.cli.app import app, main
 
 __all__ = ["app", "main"]
 
-ORDER = ("doctor", "plan", "run", "ladder", "predict", "claims", "build", "style")  # as the help lists them
+ORDER = (
+    "doctor",
+    "plan",
+    "run",
+    "ladder",
+    "predict",
+    "pretrain",
+    "evaluate",
+    "claims",
+    "build",
+    "style",
+)  # as the help lists them
 app.registered_commands.sort(key=lambda entry: ORDER.index(entry.callback.__name__ if entry.callback else ""))

@@ -30,6 +30,22 @@ def print_json(content: Any) -> None:
     print(json.dumps(content, indent=2, ensure_ascii=False, default=str))
 
 
+def note(sentence: str) -> None:
+    """A line for people, on standard error, so that standard output stays what was asked for."""
+    console(stderr=True).print(sentence, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people.
+
+    >>> duration(40), duration(200), duration(9000)
+    ('40 seconds', '3 minutes', '2.5 hours')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> None:
     """A table on standard output; the columns named in ``numbers`` are aligned to the right, the first never breaks."""
     from rich import box

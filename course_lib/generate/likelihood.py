@@ -1,0 +1,82 @@
+"""How likely a model finds given texts: what it never wrote can be compared, too.
+
+    log p(continuation | prompt) = sum over its tokens of log p(token | prompt and the tokens before)
+
+A choice among given answers needs no decoding: score each, take the best. Perplexity is exp(- the mean per token): as
+many equally likely tokens would have surprised the model as much. It compares models only if they share a tokenizer.
+
+A prompt is read once for all its continuations, which then run side by side, padded on the right: a token sees nothing
+that comes after it, so that this padding needs no mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from course_lib.decoder import Cache, Decoder
+from course_lib.generate.loop import pad_left
+
+Ids = tuple[int, ...]
+LOGITS = 2**24  # as many scores at a time: 64 MiB
+
+
+@torch.inference_mode()
+def log_probabilities(model: Decoder, pairs: Sequence[tuple[Ids, Ids]], pad: int, rows: int) -> list[float]:
+    """The total log-probability of each continuation (not empty) given its prompt (not empty), in natural logarithms.
+
+    At most ``rows`` continuations are computed at a time.
+    """
+    found = [0.0] * len(pairs)
+    for some in _batches(pairs, model.config.max_position_embeddings, rows):
+        for k, value in zip(some, _together(model, [pairs[k] for k in some], pad), strict=True):
+            found[k] = value
+    return found
+
+
+def _batches(pairs: Sequence[tuple[Ids, Ids]], positions: int, rows: int) -> Iterator[list[int]]:
+    """Indices of pairs whose lengths are similar; those with the same prompt stand together."""
+    some: list[int] = []
+    for k in sorted(range(len(pairs)), key=lambda k: (len(pairs[k][0]), pairs[k][0], len(pairs[k][1]))):
+        width = len(pairs[k][0]) + max(len(pairs[j][1]) for j in [*some, k])
+        if some and (len(some) == rows or width > positions):
+            yield some
+            some = []
+        some.append(k)
+    if some:
+        yield some
+
+
+def _together(model: Decoder, pairs: Sequence[tuple[Ids, Ids]], pad: int) -> list[float]:
+    device = model.angles.device
+    groups = [(prompt, len(list(same))) for prompt, same in groupby(pairs, key=lambda pair: pair[0])]
+    shared = [prompt[:-1] for prompt, _ in groups]
+    longest = max(len(rest) for _, rest in pairs)
+    cache = Cache(model, len(groups), max(map(len, shared)) + longest)
+    mask = None
+    if cache.keys.shape[3] > longest:
+        ids, mask = pad_left(shared, pad, device)
+        model(ids, mask, cache, last=1, scores=False)
+    if len(pairs) > len(groups):
+        of_R = torch.tensor([k for k, (_, count) in enumerate(groups) for _ in range(count)], device=device)
+        cache.select(of_R)
+        mask = mask if mask is None else mask[of_R]
+    ids = _pad_right([(prompt[-1], *rest[:-1]) for prompt, rest in pairs], pad).to(device)
+    targets = _pad_right([rest for _, rest in pairs], -1).to(device)
+    hidden = model(ids, mask if mask is None else F.pad(mask, (0, longest), value=True), cache, scores=False)
+    total = torch.zeros(len(pairs), dtype=torch.float64, device=device)
+    of_N, at_N = (targets >= 0).nonzero(as_tuple=True)
+    step = max(1, LOGITS // model.config.vocab_size)
+    for of, at in zip(of_N.split(step), at_N.split(step), strict=True):
+        loss = F.cross_entropy(model.lm_head(hidden[of, at]).float(), targets[of, at], reduction="none")
+        total.index_add_(0, of, -loss.double())
+    return total.tolist()
+
+
+def _pad_right(rows: Sequence[Sequence[int]], value: int) -> Tensor:
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])

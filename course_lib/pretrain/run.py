@@ -1,0 +1,231 @@
+"""Create your own GPT: a decoder from random weights, on the course's corpus, with the course's own training loop.
+
+One pass over the rows: no text is seen twice. The loss is the mean surprise about the next token, in nats; exp(loss) is
+the perplexity. Two recipes are committed with the course (`assets/models`), and these commands make them again:
+
+    course pretrain course-base-small        course pretrain course-base
+
+Everything is decided by the recipe and its seed: the documents, the tokenizer, the rows, the first weights, the order.
+The learning rate rises for the first steps and falls along half a cosine to nothing (`TrainConfig.rate`). Matrix
+products are computed in bf16 where the processor has instructions for it; weights, sums and the optimizer stay float32.
+
+Left out: everything that large runs need and small ones do not (sharding, filtering what people wrote, several epochs).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from course_lib import decoder, hardware, hub, train
+from course_lib.batching import IGNORE, Batches
+from course_lib.decoder import Decoder, DecoderConfig
+from course_lib.errors import CourseError
+from course_lib.hardware import Meter
+from course_lib.pretrain.rows import Row, collate, rows
+from course_lib.pretrain.tokenizer import train_tokenizer
+from course_lib.world.corpus import documents
+
+CHUNK = 1024  # tokens whose logits exist at once: 3072 scores each would be the largest tensors by far
+LENGTHS = (256, 512)  # tokens in a row
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model to be made: its shape, how much it reads, and how it learns."""
+
+    name: str
+    shape: DecoderConfig
+    tokens: int
+    batch_size: int = 16  # rows
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.03
+    long_share: float = 0.3  # of the tokens, in rows of 512
+    tokenizer_documents: int = 20_000  # that the tokenizer is learned from
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "batch_size", "tokenizer_documents"):
+            if getattr(self, name) < 1:
+                raise CourseError(f"{name} must be at least 1, not {getattr(self, name)}.")
+
+
+def _shape(hidden: int, layers: int, heads: int, kv_heads: int, mlp: int) -> DecoderConfig:
+    return DecoderConfig(
+        vocab_size=3072,
+        hidden_size=hidden,
+        intermediate_size=mlp,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        head_dim=64,
+        max_position_embeddings=LENGTHS[1],
+    )
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("course-base-small", _shape(192, 5, 3, 1, 512), tokens=10_000_000, learning_rate=3e-3),
+        Recipe("course-base", _shape(256, 7, 4, 2, 704), tokens=20_000_000),
+    )
+}
+
+
+@dataclass
+class Pretrained:
+    """A finished run: the model, its tokenizer, and what happened."""
+
+    recipe: Recipe
+    model: Decoder
+    tokenizer: PreTrainedTokenizerBase
+    history: train.History
+    tokens: int  # that were predicted
+    seconds: float  # of all processes that worked on it
+    precision: str
+
+
+def pretrain(recipe: Recipe, out: Path | None = None, **settings: Any) -> Pretrained:
+    """Make the model of a recipe; with ``out`` the same call continues there after an interruption, exactly.
+
+    ``settings`` go into `train.TrainConfig` (precision, save_every, progress, memory ...).
+
+    Raises CourseError when ``out`` holds a run of another recipe, or when the run cannot fit into memory.
+    """
+    tokenizer, data = prepared(recipe, out)
+    model = Decoder(recipe.shape)
+    decoder.initialise(model, recipe.seed)
+    batches = Batches(
+        data,
+        [len(row) for row in data],
+        collate,
+        recipe.batch_size,
+        recipe.seed,
+    )
+    config = train.TrainConfig(
+        epochs=1,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        warmup=recipe.warmup,
+        seed=recipe.seed,
+        save_to=out / "checkpoints" if out else None,
+        **{"save_every": 200, "title": recipe.name, **settings},
+    )
+    clock = out / "seconds.json" if out else None
+    before = json.loads(clock.read_text(encoding="utf-8")) if clock and clock.is_file() else 0.0
+    start = time.monotonic()
+    try:
+        history = train.fit(model, batches, loss, config)
+    finally:
+        seconds = before + time.monotonic() - start
+        if clock:
+            clock.write_text(json.dumps(seconds), encoding="utf-8")
+    tokens = sum(len(row) - 1 for row in data)
+    chosen = hardware.detect().precision if config.precision == "auto" else config.precision
+    return Pretrained(recipe, model, tokenizer, history, tokens, seconds, chosen)
+
+
+def loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """The sum over all labels of minus the log-probability of the next token (nats); the head works in chunks."""
+    h = model(batch["ids"], scores=False).flatten(0, 1)
+    total = h.new_zeros((), dtype=torch.float32)
+    for part, labels in zip(h.split(CHUNK), batch["labels"].flatten().split(CHUNK), strict=True):
+        logits = model.lm_head(part)  # type: ignore[operator]
+        total = total + F.cross_entropy(logits.float(), labels, reduction="sum", ignore_index=IGNORE)
+    return total
+
+
+# -- the data of a run ------------------------------------------------------------------------------------------------
+
+
+def prepared(recipe: Recipe, out: Path | None) -> tuple[PreTrainedTokenizerBase, list[Row]]:
+    """The tokenizer and rows of a recipe, from ``out`` when they are there already."""
+    if out is None:
+        return _made(recipe)
+    wanted = json.loads(json.dumps(asdict(recipe)))
+    stamp, folder, file = out / "recipe.json", out / "tokenizer", out / "rows.npz"
+    if stamp.is_file():
+        if json.loads(stamp.read_text(encoding="utf-8")) != wanted:
+            raise CourseError(f"{out} holds a run of another recipe: name another folder or delete this one.")
+        with np.load(file) as held:
+            ends = np.cumsum(held["lengths"])[:-1]
+            return AutoTokenizer.from_pretrained(folder), np.split(held["ids"], ends)
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer, data = _made(recipe)
+    tokenizer.save_pretrained(folder)
+    np.savez(file, ids=np.concatenate(data), lengths=np.array([len(row) for row in data]))
+    stamp.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")  # last: only now is the folder complete
+    return tokenizer, data
+
+
+def _made(recipe: Recipe) -> tuple[PreTrainedTokenizerBase, list[Row]]:
+    texts = (one.text for one in itertools.islice(documents(recipe.seed), recipe.tokenizer_documents))
+    tokenizer = train_tokenizer(texts, recipe.shape.vocab_size, recipe.shape.max_position_embeddings)
+    return tokenizer, rows(tokenizer, recipe.tokens, LENGTHS, recipe.long_share, recipe.seed)
+
+
+# -- before and after -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a run will be, before it starts."""
+
+    parameters: int
+    tokens: int
+    rows: int
+    steps: int
+    flops: float  # 6 per parameter and token, and attention
+    seconds: float  # at the speed that a few steps had just now on this machine
+
+
+def outlook(recipe: Recipe, out: Path | None = None, precision: str = "auto") -> Outlook:
+    """Prepare the data, take four steps with a copy of the model on the largest batch, and reckon from their time."""
+    _, data = prepared(recipe, out)
+    model = Decoder(recipe.shape)
+    parameters = sum(p.numel() for p in model.parameters())
+    size = recipe.batch_size
+    few = [row for row in data if len(row) == LENGTHS[0]][: 4 * size] or data[: 4 * size]
+    batches = Batches(few, [len(row) for row in few], collate, size)
+    decoder.initialise(model, recipe.seed)
+    config = train.TrainConfig(epochs=1, precision=precision, memory="ignore", progress=False)
+    with Meter() as meter:
+        train.fit(model, batches, loss, config)
+    places = sum(len(row) for row in data)
+    speed = sum(len(row) for row in few) / meter.wall_seconds
+    shape = recipe.shape
+    attention = 12 * shape.num_hidden_layers * shape.num_attention_heads * shape.head_dim * LENGTHS[0] // 2
+    return Outlook(
+        parameters,
+        recipe.tokens,
+        len(data),
+        -(-len(data) // size),
+        float(places * (6 * parameters + attention)),
+        places / speed,
+    )
+
+
+def save(done: Pretrained, folder: Path) -> None:
+    """Write model and tokenizer in Hugging Face's format: AutoModelForCausalLM and AutoTokenizer read the folder."""
+    ids = {f"{name}_token_id": getattr(done.tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    decoder.save(done.model, folder, **ids)
+    done.tokenizer.save_pretrained(folder)
+    hub.seal(folder)
+
+
+def smaller(recipe: Recipe, steps: int) -> Recipe:
+    """The same recipe, for about this many steps: what a lesson has time for."""
+    tokens = max(recipe.batch_size, 1) * LENGTHS[0] * steps
+    return replace(recipe, tokens=tokens, tokenizer_documents=min(recipe.tokenizer_documents, 4000))

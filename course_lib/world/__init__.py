@@ -1,0 +1,1 @@
+"""A small invented place, and everything that is written about it."""
