@@ -11,7 +11,7 @@ import torch
 
 from course_lib import hub
 from course_lib.errors import CourseError
-from course_lib.prompting import Passage, VectorIndex, WordIndex, chunk, embed, misspelt, recall, with_passages
+from course_lib.prompting import Passage, VectorIndex, WordIndex, chunk, embed, measure, misspelt, recall, with_passages
 from course_lib.prompting.grounded import joined
 from course_lib.prompting.retrieval import Hit, sentences
 from course_lib.prompts import task
@@ -119,6 +119,13 @@ def test_the_passages_fill_the_prompt_the_best_one_next_to_the_question() -> Non
     assert writer.prompts[0].endswith("Ama keeps the inn. The inn is old.\nQuestion: Who keeps the inn?\nAnswer:")
     assert answer.text == "Ama"
     assert answer.detail["passages"][0].passage.document == "b"
+
+
+def test_answers_from_a_collection_can_be_measured_on_records_without_a_passage() -> None:
+    records = [{"question": "Who keeps the inn?", "answer": "Ama"}, {"question": "Who sells fish?", "answer": "Bao"}]
+    writer = RuleWriter(lambda prompt, sample: " Ama\n")
+    got = measure(with_passages, writer, task("passages/open").main, records, index=WordIndex(PASSAGES))
+    assert got.right == (True, False)
 
 
 def test_a_sentence_that_two_passages_share_is_shown_once() -> None:

@@ -6,20 +6,23 @@ import math
 
 import pytest
 
+from course_lib.decoder import Decoder, DecoderConfig, initialise
 from course_lib.errors import CourseError
-from course_lib.generate import Decoding
+from course_lib.generate import Decoding, Writer
+from course_lib.pretrain.tokenizer import train_tokenizer
 from course_lib.prompting import (
     across_wordings,
     choose,
     difference,
     k_shot,
     measure,
+    own_rows,
     same,
     self_consistency,
     step_by_step,
     zero_shot,
 )
-from course_lib.prompts import Task, Template
+from course_lib.prompts import Task, Template, task
 from rule_writer import RuleWriter
 
 LABEL = Template("label", "{{ q }} : ||| {{ a }}", between="\n", max_new=4, choices=("zo", "mek"))
@@ -46,6 +49,21 @@ def test_examples_can_belong_to_their_record() -> None:
     writer = RuleWriter(lambda prompt, sample: " zo")
     k_shot(writer, LABEL, [{"q": "pear", "own": "lemon"}], examples=lambda r: [{"q": r["own"], "a": "mek"}], k=1)
     assert writer.prompts == ["lemon : mek\npear :"]
+
+
+def test_the_rows_of_a_worksheet_are_the_examples_of_its_own_question() -> None:
+    record = {"question": "eel", "examples": "fig : zo\ncarp : mek", "labels": "mek, zo"}
+    rows = own_rows(record)
+    assert rows == [
+        {"labels": "mek, zo", "question": "fig", "answer": "zo"},
+        {"labels": "mek, zo", "question": "carp", "answer": "mek"},
+    ]
+    writer = RuleWriter(lambda prompt, sample: " mek")
+    k_shot(writer, task("worksheets/label").main, [record], examples=own_rows, k=1)
+    assert writer.prompts == ["fig : zo\neel :"]
+    for wrong in ({}, {"examples": "fig zo"}):
+        with pytest.raises(CourseError, match="no rows"):
+            own_rows(wrong)
 
 
 def test_examples_that_do_not_fit_are_left_out_from_the_first_on() -> None:
@@ -185,3 +203,44 @@ def test_every_wording_of_a_task_is_measured() -> None:
 def test_nothing_cannot_be_measured() -> None:
     with pytest.raises(CourseError, match="at least one record"):
         measure(k_shot, RuleWriter(), LABEL, [])
+
+
+@pytest.fixture(scope="module")
+def real() -> Writer:
+    """A random model of two layers, whose answers mean nothing, with a tokenizer of its own."""
+    tokenizer = train_tokenizer(["Question: How many figs? Steps: 5 + 3 = 8. Answer: 8"] * 3, entries=300, positions=96)
+    config = DecoderConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        max_position_embeddings=96,
+    )
+    model = Decoder(config)
+    initialise(model, seed=0)
+    return Writer(model, tokenizer)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_every_strategy_works_with_a_real_writer_and_counts_its_tokens(real: Writer) -> None:
+    records = [{"q": "fig", "a": "zo", "s": "x"}, {"q": "a carp", "a": "mek", "s": "x"}]
+    for strategy, template, options in (
+        (zero_shot, LABEL, {}),
+        (k_shot, LABEL, {"k": 2, "examples": EXAMPLES}),
+        (choose, LABEL, {"k": 2, "examples": EXAMPLES, "how": "calibrated"}),
+        (step_by_step, WORKED, {}),
+        (self_consistency, WORKED, {"n": 3}),
+    ):
+        answers = strategy(real, template, records, **options)
+        assert len(answers) == 2
+        for answer in answers:
+            assert answer.tokens_in > 0
+            assert answer.calls >= 1
+            assert answer.tokens_out <= 3 * template.max_new + 16
+    chosen = choose(real, LABEL, records)
+    for answer, record in zip(chosen, records, strict=True):
+        scores = real.score(LABEL.prompt(record), [" zo", " mek"])
+        assert list(answer.detail["scores"].values()) == pytest.approx(scores, abs=1e-4)

@@ -97,6 +97,25 @@ def test_the_search_finds_what_the_first_try_does_not() -> None:
     assert answer.calls == 9  # three proposals at the beginning and from each of two states
 
 
+def test_the_model_may_choose_among_the_allowed_steps_instead_of_writing() -> None:
+    liked = {" 3 * 5 = 15.": -1.0, " 15 + 8 = 23.": -1.0}
+    writer = RuleWriter(likes=lambda prompt, step: liked.get(step, -9.0))
+    answer = tree_of_thoughts(writer, STEPS, [RECORD], width=1, tries=1, propose="choose", value="likelihood")[0]
+    assert answer.text == "3 * 5 = 15. 15 + 8 = 23."
+    options = [puzzle.start(RECORD).options, puzzle.State(23, (8,), 15).options]
+    assert " 3 * 5 = 15." in options[0]
+    assert set(options[1]) == {" 15 + 8 = 23.", " 8 + 15 = 23.", " 15 - 8 = 7."}
+    assert answer.calls == sum(map(len, options))
+    # a step has five words; the prompt has 10 words with the beginning, and 15 with the first step
+    assert (answer.tokens_in, answer.tokens_out) == (10 + 15 + 5 * answer.calls, 0)
+
+
+def test_states_with_the_same_future_are_kept_once() -> None:
+    writer = proposer([" 5 * 3 = 15.", " 3 * 5 = 15.", " 8 + 3 = 11."], {"15": [""], "11": [""]})
+    levels = tree_of_thoughts(writer, STEPS, [RECORD], width=2, tries=3)[0].detail["levels"]
+    assert levels[0] == ["5 * 3 = 15.", "8 + 3 = 11."]
+
+
 def test_what_is_not_kept_is_lost() -> None:
     writer = proposer([" 8 * 3 = 24.", " 5 * 3 = 15."], {"24": [" 24 + 5 = 29."], "15": [" 15 + 8 = 23."]})
     answer = tree_of_thoughts(writer, STEPS, [RECORD], width=1, tries=2)[0]
@@ -126,7 +145,9 @@ def test_whole_solutions_are_sampled_and_checked() -> None:
     assert not puzzle.solves(RECORD, missed.text)
 
 
-@pytest.mark.parametrize("wrong", [{"width": 0}, {"tries": 0}, {"temperature": 0.0}, {"value": "guess"}])
+@pytest.mark.parametrize(
+    "wrong", [{"width": 0}, {"tries": 0}, {"temperature": 0.0}, {"value": "guess"}, {"propose": "sing"}]
+)
 def test_a_search_that_searches_nothing_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(CourseError):
         tree_of_thoughts(RuleWriter(), STEPS, [RECORD], **wrong)

@@ -29,6 +29,7 @@ def test_the_space_at_the_mark_belongs_to_the_answer_whatever_side_it_was_typed_
 def test_a_prompt_needs_only_the_fields_before_the_mark() -> None:
     template = Template("t", "Review: {{ text }}\nStars: ||| {{ stars }}")
     assert template.prompt({"text": "Good."}) == "Review: Good.\nStars:"
+    assert template.answer({"stars": "2"}) == "2"
     assert (template.fields, template.target_fields) == (("text",), ("stars",))
 
 

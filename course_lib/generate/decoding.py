@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,7 +49,7 @@ class Decoding:
             raise CourseError(f"top_p is a probability above 0 and at most 1, not {self.top_p}.")
         if self.repetition_penalty <= 0:
             raise CourseError(f"repetition_penalty must be above 0 (1: none), not {self.repetition_penalty}.")
-        if isinstance(self.stop, str):
+        if isinstance(self.stop, str) or not isinstance(self.stop, Sequence):
             raise CourseError(f"stop is a tuple of strings: write stop=({self.stop!r},).")
         object.__setattr__(self, "stop", tuple(self.stop))
         if not all(isinstance(text, str) and text for text in self.stop):

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from course_lib.decoder import Cache, Decoder
-from course_lib.generate.loop import pad_left
+from course_lib.decoder import Decoder
+from course_lib.generate.loop import read
 
 Ids = tuple[int, ...]
 LOGITS = 2**24  # as many scores at a time: 64 MiB
@@ -54,27 +54,24 @@ def _batches(pairs: Sequence[tuple[Ids, Ids]], positions: int, rows: int) -> Ite
 def _together(model: Decoder, pairs: Sequence[tuple[Ids, Ids]], pad: int) -> list[float]:
     device = model.angles.device
     groups = [(prompt, len(list(same))) for prompt, same in groupby(pairs, key=lambda pair: pair[0])]
-    shared = [prompt[:-1] for prompt, _ in groups]
-    longest = max(len(rest) for _, rest in pairs)
-    cache = Cache(model, len(groups), max(map(len, shared)) + longest)
-    mask = None
-    if cache.keys.shape[3] > longest:
-        ids, mask = pad_left(shared, pad, device)
-        model(ids, mask, cache, last=1, scores=False)
-    if len(pairs) > len(groups):
-        of_R = torch.tensor([k for k, (_, count) in enumerate(groups) for _ in range(count)], device=device)
-        cache.select(of_R)
-        mask = mask if mask is None else mask[of_R]
-    ids = _pad_right([(prompt[-1], *rest[:-1]) for prompt, rest in pairs], pad).to(device)
-    targets = _pad_right([rest for _, rest in pairs], -1).to(device)
-    hidden = model(ids, mask if mask is None else F.pad(mask, (0, longest), value=True), cache, scores=False)
-    total = torch.zeros(len(pairs), dtype=torch.float64, device=device)
-    of_N, at_N = (targets >= 0).nonzero(as_tuple=True)
+    more = max(len(rest) for _, rest in pairs) - 1  # nothing is predicted from the last token
+    cache, last_PC, mask = read(model, [prompt for prompt, _ in groups], more, pad)
+    of_R = torch.tensor([k for k, (_, count) in enumerate(groups) for _ in range(count)], device=device)
+    hidden_RTC = last_PC[of_R, None]
+    if more:
+        if len(pairs) > len(groups):
+            cache.select(of_R)
+        ids = _pad_right([rest[:-1] for _, rest in pairs], pad).to(device)
+        after = model(ids, None if mask is None else mask[of_R], cache, scores=False)
+        hidden_RTC = torch.cat((hidden_RTC, after), 1)
+    targets_RT = _pad_right([rest for _, rest in pairs], -1).to(device)
+    total_R = torch.zeros(len(pairs), dtype=torch.float64, device=device)
     step = max(1, LOGITS // model.config.vocab_size)
-    for of, at in zip(of_N.split(step), at_N.split(step), strict=True):
-        loss = F.cross_entropy(model.lm_head(hidden[of, at]).float(), targets[of, at], reduction="none")
-        total.index_add_(0, of, -loss.double())
-    return total.tolist()
+    for some in (targets_RT >= 0).nonzero().split(step):
+        of, at = some.unbind(1)
+        logits = model.lm_head(hidden_RTC[of, at]).float()
+        total_R.index_add_(0, of, -F.cross_entropy(logits, targets_RT[of, at], reduction="none").double())
+    return total_R.tolist()
 
 
 def _pad_right(rows: Sequence[Sequence[int]], value: int) -> Tensor:

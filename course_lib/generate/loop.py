@@ -21,6 +21,7 @@ from course_lib.generate.pick import draws, penalise, pick
 from course_lib.generate.text import Line
 
 STAY = 0.75  # with this part of the rows unfinished, or less, the others leave
+TOGETHER = 8  # prompts read at a time
 
 
 def pad_left(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
@@ -41,7 +42,9 @@ def write(
     Lines of one prompt share the object that holds its tokens and stand together.
     """
     prompts = [line.prompt for k, line in enumerate(lines) if k == 0 or line.prompt is not lines[k - 1].prompt]
-    cache, logits_PV, mask = _read(model, prompts, decoding.max_new, pad)
+    cache, last_PC, mask = read(model, prompts, decoding.max_new, pad)
+    with torch.inference_mode():
+        logits_PV = model.lm_head(last_PC).float()
     place = {id(prompt): k for k, prompt in enumerate(prompts)}
     for start in range(0, len(lines), rows):
         some, mine = lines[start : start + rows], copy.copy(cache)
@@ -55,14 +58,29 @@ def write(
 
 
 @torch.inference_mode()
-def _read(
-    model: Decoder, prompts: Sequence[Sequence[int]], max_new: int, pad: int
-) -> tuple[Cache, Tensor, Tensor | None]:
-    """A cache with the prompts in it, the scores after them, and the mask of all tokens to come (None: no padding)."""
+def read(model: Decoder, prompts: Sequence[Sequence[int]], more: int, pad: int) -> tuple[Cache, Tensor, Tensor | None]:
+    """A cache with the prompts in it and room for ``more`` tokens; what the head is to make of the last token of each
+    (P, C); the mask of the tokens so far and those to come (None: no padding).
+
+    Prompts sorted by length are read fastest: a few at a time, each time as long as the longest of the few.
+    """
     ids, mask = pad_left(prompts, pad, model.angles.device)
-    cache = Cache(model, len(prompts), ids.shape[1] + max_new)
-    logits_PV = model(ids, mask, cache, last=1)[:, -1].float()
-    return cache, logits_PV, mask if mask is None else F.pad(mask, (0, max_new), value=True)
+    longest = ids.shape[1]
+    cache, last = Cache(model, len(prompts), longest + more), []
+    for start in range(0, len(prompts), TOGETHER):
+        rows = slice(start, start + TOGETHER)
+        padding = longest - max(map(len, prompts[rows]))
+        few = Cache(model, len(prompts[rows]), longest - padding)
+        last.append(
+            model(ids[rows, padding:], None if mask is None else mask[rows, padding:], few, last=1, scores=False)
+        )
+        for whole, part in ((cache.keys, few.keys), (cache.values, few.values)):
+            # A key knows how far it was turned, not where it stands. A masked value counts 0 times, and 0 times what
+            # fresh memory holds may be no number.
+            whole[:, rows, :, padding:longest] = part
+            whole[:, rows, :, :padding] = 0
+    cache.length = longest
+    return cache, torch.cat(last)[:, 0], mask if mask is None else F.pad(mask, (0, more), value=True)
 
 
 def _seen(lines: Sequence[Line], logits_RV: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class Recipe:
     name: str
     shape: DecoderConfig
     tokens: int
-    batch_size: int = 16  # rows
+    batch_size: int = 8  # rows
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup: float = 0.03
@@ -62,15 +62,15 @@ class Recipe:
                 raise CourseError(f"{name} must be at least 1, not {getattr(self, name)}.")
 
 
-def _shape(hidden: int, layers: int, heads: int, kv_heads: int, mlp: int) -> DecoderConfig:
+def _shape(hidden: int, layers: int, heads: int, head_dim: int, mlp: int) -> DecoderConfig:
     return DecoderConfig(
         vocab_size=3072,
         hidden_size=hidden,
         intermediate_size=mlp,
         num_hidden_layers=layers,
         num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        head_dim=64,
+        num_key_value_heads=heads // 2,
+        head_dim=head_dim,
         max_position_embeddings=LENGTHS[1],
     )
 
@@ -78,8 +78,8 @@ def _shape(hidden: int, layers: int, heads: int, kv_heads: int, mlp: int) -> Dec
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("course-base-small", _shape(192, 5, 3, 1, 512), tokens=10_000_000, learning_rate=3e-3),
-        Recipe("course-base", _shape(256, 7, 4, 2, 704), tokens=20_000_000),
+        Recipe("course-base-small", _shape(192, 5, 4, 48, 512), tokens=30_000_000, learning_rate=3e-3),
+        Recipe("course-base", _shape(256, 7, 4, 64, 704), tokens=40_000_000),
     )
 }
 
@@ -119,9 +119,10 @@ def pretrain(recipe: Recipe, out: Path | None = None, **settings: Any) -> Pretra
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         warmup=recipe.warmup,
+        beta2=0.95,
         seed=recipe.seed,
         save_to=out / "checkpoints" if out else None,
-        **{"save_every": 200, "title": recipe.name, **settings},
+        **{"save_every": 500, "title": recipe.name, **settings},
     )
     clock = out / "seconds.json" if out else None
     before = json.loads(clock.read_text(encoding="utf-8")) if clock and clock.is_file() else 0.0

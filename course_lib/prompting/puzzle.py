@@ -71,6 +71,17 @@ class State:
         """How far the result is from the goal: a guess at how much is missing, and exact at the end."""
         return abs(self.goal - (self.result or 0))
 
+    @property
+    def place(self) -> tuple[int | None, tuple[int, ...]]:
+        """What decides how it can go on: 3 + 5 and 5 + 3 are the same place."""
+        return self.result, tuple(sorted(self.left))
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Every allowed step as it would be written next, a space before and a full stop behind."""
+        steps = (f" {left} {sign} {right} = {SIGNS[sign](left, right)}." for left, sign, right in self.moves())
+        return tuple(dict.fromkeys(steps))
+
     def moves(self) -> Iterator[tuple[int, str, int]]:
         """Every allowed step as (left, sign, right)."""
         firsts = set(self.left) if self.result is None else {self.result}

@@ -77,9 +77,13 @@ class Template:
 
     def render(self, record: Record) -> Example:
         """Prompt and right continuation; ``prompt + target`` is the text as it would stand in a book."""
+        return Example(self.prompt(record), self.target(record))
+
+    def target(self, record: Record) -> str:
+        """The right continuation alone; the fields that only the prompt uses need not be in the record."""
         before, after = self.text.split(MARK)
         space = (before.endswith(" ") or after.startswith(" ")) and not before.rstrip(" ").endswith("\n")
-        return Example(self.prompt(record), " " * space + self._sides()[1].render(record).strip(" "))
+        return " " * space + self._sides()[1].render(record).strip(" ")
 
     def read(self, text: str) -> str:
         """The answer in what a model wrote: its first line (behind ``answer_after``), without full stop; "" if none."""
@@ -92,7 +96,7 @@ class Template:
 
     def answer(self, record: Record) -> str:
         """The right answer of a record, read as a model's would be."""
-        return self.read(self.render(record).target)
+        return self.read(self.target(record))
 
     def options(self, record: Record) -> tuple[str, ...]:
         """The possible answers of a record. Raises CourseError when the template knows none."""
@@ -110,7 +114,7 @@ class Template:
                 f"The template {self.name!r} must ask for one field to choose it, not {self.target_fields}."
             )
         (field,) = self.target_fields
-        return tuple(self.render({**record, field: option}).target for option in self.options(record))
+        return tuple(self.target({**record, field: option}) for option in self.options(record))
 
     def _sides(self) -> tuple[Compiled, Compiled]:
         before, after = self.text.split(MARK)

@@ -32,7 +32,8 @@ def load(
     from course_lib import hub
 
     if not str(name_or_path).strip():
-        raise CourseError(f"A data set needs a name: give the path of a file or one of {', '.join(hub.data_sets("labels"))}.")
+        known = ", ".join(hub.data_sets("labels"))
+        raise CourseError(f"A data set needs a name: give the path of a file or one of {known}.")
     if str(name_or_path) in hub.DATA or not _is_file(Path(name_or_path)):
         files = hub.data_files(str(name_or_path))
         sources, held_out = list(files.train), list(files.test)

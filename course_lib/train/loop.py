@@ -128,8 +128,8 @@ class Run:
     def prepare(self) -> None:
         """Put the model on its device, in training mode, and make the optimizer."""
         _seed(self.config.seed, self.accelerator.process_index)
-        rate, decay = self.config.learning_rate, self.config.weight_decay
-        self.optimizer = torch.optim.AdamW(self.groups, rate, weight_decay=decay, fused=True)
+        rate, decay, betas = self.config.learning_rate, self.config.weight_decay, (0.9, self.config.beta2)
+        self.optimizer = torch.optim.AdamW(self.groups, rate, betas, weight_decay=decay, fused=True)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.learning = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.bare.zero_grad(set_to_none=True)  # an interrupted step may have left gradients behind

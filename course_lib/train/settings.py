@@ -16,6 +16,7 @@ class TrainConfig:
     epochs: int = 3
     learning_rate: float = 1e-4
     weight_decay: float = 0.01
+    beta2: float = 0.999  # how long AdamW remembers the size of gradients; 0.95 is usual for training from scratch
     warmup: float = 0.1  # share of all steps
     clip: float = 1.0  # largest norm of the gradient
     accumulate: int = 1  # batches per step
@@ -39,6 +40,8 @@ class TrainConfig:
         for name in ("learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise CourseError(f"{name} must be above 0, not {getattr(self, name)}.")
+        if not 0 <= self.beta2 < 1:
+            raise CourseError(f"beta2 must be at least 0 and below 1, not {self.beta2}.")
         if not 0 <= self.warmup <= 1:
             raise CourseError(f"warmup is a share of all steps, between 0 and 1, not {self.warmup}.")
         if self.precision not in ("auto", "no", "fp16", "bf16"):
