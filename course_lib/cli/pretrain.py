@@ -48,7 +48,12 @@ def pretrain(
     )
     if plan:
         return 0
-    done = room.pretrain(recipe, folder, precision=precision, progress=True)
+    try:
+        done = room.pretrain(recipe, folder, precision=precision, progress=True)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"Interrupted; the checkpoints are in {folder}, where the same command continues."
+        ) from None
     room.save(done, folder / "model")
     record = finish(done, folder, items)
     if as_json:

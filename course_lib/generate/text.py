@@ -83,5 +83,6 @@ class Line:
         return text[: len(text) - max(held, default=0)]
 
     def completion(self) -> Completion:
+        """The finished line as callers get it."""
         assert self.finish is not None
         return Completion(self.text(), tuple(self.ids), tuple(self.logprobs), self.finish, len(self.prompt))

@@ -25,7 +25,7 @@ from transformers import PreTrainedTokenizerBase
 
 from course_lib.world.corpus import documents
 
-AT_ONCE = 4096  # documents given to the tokenizer together
+AT_ONCE = 4096  # documents given to the tokenizer together, at most
 Row = np.ndarray  # uint16 token ids
 
 
@@ -35,8 +35,9 @@ def rows(
     """Rows of the two ``lengths`` with at least ``tokens`` tokens in all, about ``long_share`` of them in long rows."""
     short, long = (_Filling(length) for length in lengths)
     stream = documents(seed)
+    together = min(AT_ONCE, 1 + tokens // short.length)  # so that a short run does not get a long one's rows
     while short.tokens + long.tokens < tokens:
-        texts = [one.text for one in itertools.islice(stream, AT_ONCE)]
+        texts = [one.text for one in itertools.islice(stream, together)]
         for ids in tokenizer(texts, truncation=True, max_length=long.length)["input_ids"]:
             behind = long.tokens < long_share * (short.tokens + long.tokens)
             (long if behind or len(ids) > short.length else short).add([*ids, tokenizer.eos_token_id])

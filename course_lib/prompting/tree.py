@@ -38,18 +38,31 @@ class Thought(Protocol):
     """A state of a solution, as `puzzle.State` is one."""
 
     @property
-    def finished(self) -> bool: ...
+    def finished(self) -> bool:
+        """No step can follow."""
+
     @property
-    def solved(self) -> bool: ...
+    def solved(self) -> bool:
+        """It is a solution."""
+
     @property
-    def written(self) -> str: ...
+    def written(self) -> str:
+        """Its steps so far, as text."""
+
     @property
-    def distance(self) -> float: ...
+    def distance(self) -> float:
+        """How far it is from a solution; 0 is one."""
+
     @property
-    def options(self) -> Sequence[str]: ...
+    def options(self) -> Sequence[str]:
+        """The steps that are allowed next, as text."""
+
     @property
-    def place(self) -> Hashable: ...  # states at the same place have the same future
-    def take(self, text: str) -> Thought | None: ...
+    def place(self) -> Hashable:
+        """Equal for states with the same future."""
+
+    def take(self, text: str) -> Thought | None:
+        """The state after a step; None if it is not allowed."""
 
 
 @dataclass

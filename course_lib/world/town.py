@@ -187,6 +187,7 @@ def fixed_town(seed: int) -> Town:
 
 @cache
 def selling_trades() -> tuple[Trade, ...]:
+    """The trades that make something to sell."""
     return tuple(trade for trade in lexicon().trades if trade.makes)
 
 
@@ -281,6 +282,7 @@ def _shops(
 
 
 def make_shop(rng: random.Random, name: str, owner: Person, street: str, goods: Sequence[Good]) -> Shop:
+    """A shop that sells what its owner's trade makes, founded when the owner was grown up."""
     fitting = [good for good in goods if good.trade == owner.trade]
     return Shop(
         name=name,
@@ -296,6 +298,7 @@ def make_shop(rng: random.Random, name: str, owner: Person, street: str, goods: 
 
 
 def make_village(rng: random.Random, name: str, good: Good) -> Village:
+    """A village somewhere within nine hours on foot, known for a good."""
     words = lexicon()
     return Village(name, rng.choice(words.directions), rng.randint(1, 9), good, rng.choice(words.topics["landscapes"]))
 
