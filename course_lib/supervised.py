@@ -38,7 +38,7 @@ def tune(
     Raises CourseError when there are no pairs, an answer is empty, or one is longer than the model's positions.
     """
     items = encode(tokenizer, pairs, model.config.max_position_embeddings)
-    pad = tokenizer.pad_token_id
+    pad = tokenizer.pad_token_id or 0  # some base models have none; what stands there is neither read nor learned
     batches = Batches(
         items, [len(ids) for ids, _ in items], lambda some: collate(some, pad), batch_size, seed=config.seed
     )
@@ -58,8 +58,9 @@ def encode(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Pair], positions:
                 f"Example {k + 1} has {len(prompt) + len(answer) + 1} tokens, and the model has {positions} positions:"
                 " shorten it."
             )
+    # Without a token at the beginning there is nothing to predict the first one from, so it counts as the prompt's.
     return [
-        ([*prompt, *answer, tokenizer.eos_token_id], len(prompt))
+        ([*prompt, *answer, tokenizer.eos_token_id], max(1, len(prompt)))
         for prompt, answer in zip(prompts, answers, strict=True)
     ]
 

@@ -36,6 +36,7 @@ class Tier:
     max_length: int  # longer texts are cut
     batch_size: int
     writer: str  # the model that continues texts, a short name of hub.MODELS
+    tuned: str  # the one that a lesson fine-tunes, all weights of it
     problems: str  # "world" or a short name of hub.DATA; course_lib.problems reads both
     items: int  # on which a way of prompting is measured
     samples: int  # answers that are put to a vote
@@ -64,6 +65,7 @@ TIERS: dict[str, Tier] = {
             max_length=32,
             batch_size=8,
             writer="course-base-small",
+            tuned="course-base-small",
             problems="world",
             items=8,
             samples=3,
@@ -85,7 +87,8 @@ TIERS: dict[str, Tier] = {
             test_size=200,
             max_length=96,
             batch_size=16,
-            writer="course-base",
+            writer="course-base-small",
+            tuned="course-base-small",
             problems="world",
             items=60,
             samples=5,
@@ -108,6 +111,7 @@ TIERS: dict[str, Tier] = {
             max_length=256,
             batch_size=16,
             writer="smollm2-1.7b-instruct",
+            tuned="smollm2-135m",
             problems="gsm8k",
             items=200,
             samples=8,
@@ -130,6 +134,7 @@ TIERS: dict[str, Tier] = {
             max_length=512,
             batch_size=32,
             writer="smollm2-1.7b-instruct",
+            tuned="smollm2-135m",
             problems="gsm8k",
             items=400,
             samples=16,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from course_lib.pretrain import rows as packing
 from course_lib.pretrain.run import loss
 from course_lib.pretrain.tokenizer import BEGIN, END, PAD, SPECIAL, train_tokenizer
 
+ROOT = Path(__file__).parents[1]
 SHAPE = DecoderConfig(512, 32, 64, 2, 2, 1, 16, max_position_embeddings=512)
 TINY = pretrain.Recipe("tiny", SHAPE, tokens=24_000, batch_size=4, learning_rate=5e-3, tokenizer_documents=60)
 
@@ -32,6 +34,11 @@ def finished(tmp_path_factory):
 
 
 # -- tokenizer and rows
+
+
+def test_a_short_run_reads_about_as_much_as_it_asks_for(prepared):
+    _, data = prepared
+    assert 0.8 * TINY.tokens < sum(map(len, data)) < 2 * TINY.tokens
 
 
 def test_digits_are_tokens_of_their_own(prepared):
@@ -153,10 +160,24 @@ def test_a_recipe_without_tokens_is_refused():
 
 
 def test_the_committed_recipes_say_how_the_committed_models_were_made():
-    from course_lib.assets import asset
-
-    for name, recipe in pretrain.RECIPES.items():
-        record = json.loads((asset(f"models/{name}") / "training.json").read_text(encoding="utf-8"))
+    folders = [path for path in (ROOT / "assets" / "models").iterdir() if path.is_dir()]
+    assert {path.name for path in folders} <= set(pretrain.RECIPES)
+    assert (ROOT / "assets" / "models" / "course-base-small") in folders
+    for folder in folders:
+        recipe = pretrain.RECIPES[folder.name]
+        record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
         assert record["recipe"] == json.loads(json.dumps(asdict(recipe)))
         assert record["parameters"] == sum(p.numel() for p in Decoder(recipe.shape).parameters())
         assert record["tokens"] >= 0.99 * recipe.tokens
+        assert (folder / "model.safetensors").stat().st_size <= 25e6
+
+
+def test_the_committed_tokenizer_is_the_one_that_the_corpus_gives():
+    from transformers import AutoTokenizer
+
+    name = "course-base-small"
+    made, _ = pretrain.prepared(replace(pretrain.RECIPES[name], tokens=1), None)
+    held = AutoTokenizer.from_pretrained(ROOT / "assets" / "models" / name)
+    assert held.get_vocab() == made.get_vocab()
+    text = "Question: Ama has 42 mangoes.\nzomek : talu"
+    assert held(text)["input_ids"] == made(text)["input_ids"]

@@ -70,3 +70,27 @@ def test_a_model_learns_its_pairs_and_stops_after_the_answer(tokenizer):
 def test_pairs_that_cannot_be_learned_are_named(tokenizer, pairs, sentence):
     with pytest.raises(CourseError, match=sentence):
         supervised.tune(tiny(tokenizer), tokenizer, pairs, train.TrainConfig())
+
+
+class Bare:
+    """A tokenizer like those of some base models: no token at the beginning, none for padding."""
+
+    pad_token_id = None
+
+    def __init__(self, tokenizer) -> None:
+        self.tokenizer, self.eos_token_id = tokenizer, tokenizer.eos_token_id
+
+    def __call__(self, texts, add_special_tokens=True):
+        return self.tokenizer(texts, add_special_tokens=False)
+
+
+def test_without_a_token_at_the_beginning_an_empty_prompt_gives_the_first_token_of_the_answer(tokenizer):
+    (item,) = supervised.encode(Bare(tokenizer), [("", "the market opens")], 32)
+    labels = supervised.collate([item], 0)["labels"][0]
+    assert labels.tolist() == item[0][1:]
+
+
+def test_a_model_without_a_padding_token_can_be_tuned(tokenizer):
+    config = train.TrainConfig(epochs=1, memory="ignore", progress=False)
+    history = supervised.tune(tiny(tokenizer), Bare(tokenizer), [("", "goat : talu"), ("mango :", " zomek")], config)
+    assert history.loss[-1] > 0

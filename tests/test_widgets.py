@@ -34,6 +34,19 @@ def kinds(widget: Any) -> set[str]:
     return {type(widget).__name__}.union(*[kinds(child) for child in getattr(widget, "children", ())])
 
 
+def test_a_text_field_reports_when_it_is_left_and_shows_its_beginning() -> None:
+    asked = interactive_figure(lambda own: f"got {own!r}", {"own": widgets.text("Your own", lines=2)}, title="t")
+    assert str(asked).splitlines()[1] == "Your own: empty."
+    assert "got 'a\\nb'" in str(asked.set(own="a\nb"))
+    asked.panel()
+    field = asked.controls["own"]
+    assert (type(field).__name__, field.rows, field.continuous_update) == ("Textarea", 2, False)
+    field.value = "word " * 30
+    assert "word word ..." in asked._status.value
+    with pytest.raises(CourseError, match="'Your own' cannot be 3; it takes a text of at most 4,000 characters"):
+        asked.set(own=3)
+
+
 def test_without_widgets_the_figure_of_the_initial_values_stands_there(figure: InteractiveFigure) -> None:
     bundle = figure._repr_mimebundle_()
     assert set(bundle) == {"text/plain", "text/html"}

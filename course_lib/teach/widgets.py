@@ -11,6 +11,7 @@ a cell's output holds the widget, that figure as HTML, and its text.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,8 @@ LOOK = show.style(
 class Control:
     """A control before it becomes a widget: its label, the values it can take in order, and where it begins.
 
-    ``kind`` is ``"slider"``, ``"steps"``, ``"choice"`` or ``"switch"``; a slider's ``options`` are (low, high, step).
+    ``kind`` is ``"slider"``, ``"steps"``, ``"choice"``, ``"switch"`` or ``"text"``. The ``options`` of a slider are
+    (low, high, step), those of a text (lines shown, most characters).
     """
 
     kind: str
@@ -48,6 +50,8 @@ class Control:
         """A value as the reader sees it."""
         if self.kind == "switch":
             return "on" if value else "off"
+        if self.kind == "text":
+            return repr(textwrap.shorten(value, 60, placeholder=" ...")) if value.strip() else "empty"
         if self.kind in {"steps", "choice"}:
             return next((name for name, option in self.options if option is value or option == value), str(value))
         return f"{value:g}{' ' + self.unit if self.unit else ''}"
@@ -58,6 +62,9 @@ class Control:
             low, high, _ = self.options
             known = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
             wanted = f"{low:g} to {high:g}"
+        elif self.kind == "text":
+            known = isinstance(value, str) and len(value) <= self.options[1]
+            wanted = f"a text of at most {self.options[1]:,} characters"
         else:
             values = [option for _, option in self.options]
             known, wanted = value in values, ", ".join(name for name, _ in self.options)
@@ -87,6 +94,13 @@ def steps(label: str, values: Sequence[Any] | Mapping[str, Any], *, value: Any =
 def choice(label: str, values: Sequence[Any] | Mapping[str, Any], *, value: Any = None) -> Control:
     """A drop-down list of given values; a mapping gives their names."""
     return _listed("choice", label, values, value)
+
+
+def text(label: str, value: str = "", *, lines: int = 3, longest: int = 4000) -> Control:
+    """A field to write in, of some lines; it reports when it is left."""
+    control = Control("text", label, (lines, longest), value)
+    control.accept(value)
+    return control
 
 
 def switch(label: str, value: bool = False) -> Control:
@@ -208,7 +222,7 @@ def interactive_figure(draw: Draw, controls: Mapping[str, Control], *, title: st
         raise CourseError("An interactive figure needs at least one control.")
     for name, control in controls.items():
         if not isinstance(control, Control):
-            raise CourseError(f"{name!r} is not a control; make it with slider, steps, choice or switch.")
+            raise CourseError(f"{name!r} is not a control; make it with slider, steps, choice, switch or text.")
     return InteractiveFigure(draw, controls, title)
 
 
@@ -244,6 +258,9 @@ def _widget(spec: Control) -> Any:
         return ipywidgets.FloatSlider(readout_format=f".{max(0, -math.floor(math.log10(step)))}f", **common)
     if spec.kind == "steps":
         return ipywidgets.SelectionSlider(options=list(spec.options), continuous_update=False, **common)
+    if spec.kind == "text":
+        common["layout"] = ipywidgets.Layout(width="96%", max_width="700px")
+        return ipywidgets.Textarea(rows=spec.options[0], continuous_update=False, **common)
     if spec.kind == "choice":
         return ipywidgets.Dropdown(options=list(spec.options), **common)
     return ipywidgets.Checkbox(indent=True, **common)
