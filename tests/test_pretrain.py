@@ -16,7 +16,7 @@ from course_lib.decoder import Decoder, DecoderConfig
 from course_lib.errors import CourseError
 from course_lib.pretrain import rows as packing
 from course_lib.pretrain.run import loss
-from course_lib.pretrain.tokenizer import BEGIN, END, PAD, SPECIAL, train_tokenizer
+from course_lib.pretrain.tokenizer import BEGIN, END, PAD, SPECIAL
 
 ROOT = Path(__file__).parents[1]
 SHAPE = DecoderConfig(512, 32, 64, 2, 2, 1, 16, max_position_embeddings=512)

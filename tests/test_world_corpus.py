@@ -69,7 +69,9 @@ def test_documents_are_seldom_repeated(documents):
 
 
 def test_there_are_no_instructions(documents):
-    order = re.compile(r"\b(Translate|Summari[sz]e|Rewrite|Classify|Write an?|List (the|three|five)|Answer (with|in|the))\b")
+    order = re.compile(
+        r"\b(Translate|Summari[sz]e|Rewrite|Classify|Write an?|List (the|three|five)|Answer (with|in|the))\b"
+    )
     assert [one.text for one in documents if order.search(one.text)] == []
 
 

@@ -9,9 +9,8 @@ with and without the passage; the same text in the town's language and in its ol
 from __future__ import annotations
 
 import copy
-import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -94,7 +93,7 @@ def evaluate(writer: Writer, n: int = 200) -> Table:
     return Table(tuple(scores), perplexity)
 
 
-# -- the rows -----------------------------------------------------------------------------------------------------------
+# -- the rows --------------------------------------------------------------------------------------------------------
 
 
 def mappings(writer: Writer, place: Place, n: int) -> list[Score]:
@@ -177,7 +176,7 @@ def form(writer: Writer, place: Place, n: int) -> list[Score]:
     return found
 
 
-# -- asking -------------------------------------------------------------------------------------------------------------
+# -- asking ----------------------------------------------------------------------------------------------------------
 
 
 def _open(item: Item) -> str:

@@ -64,7 +64,7 @@ class _Filling:
 
 
 def collate(rows: list[Row]) -> dict[str, Tensor]:
-    """``ids`` (B, T) and ``labels`` (B, T), the next token; a batch in which lengths mix is as long as its shortest row."""
+    """``ids`` (B, T) and ``labels`` (B, T), the next token; where lengths mix, rows are cut to the shortest."""
     shortest = min(map(len, rows))
     ids = torch.from_numpy(np.stack([row[:shortest] for row in rows]).astype(np.int64))
     return {"ids": ids[:, :-1], "labels": ids[:, 1:]}

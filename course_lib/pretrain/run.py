@@ -17,8 +17,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
