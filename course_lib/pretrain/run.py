@@ -78,7 +78,7 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe("course-base-small", _shape(192, 5, 4, 48, 512), tokens=30_000_000, learning_rate=3e-3),
-        Recipe("course-base", _shape(256, 7, 4, 64, 704), tokens=40_000_000),
+        Recipe("course-base", _shape(256, 7, 4, 64, 704), tokens=30_000_000, learning_rate=2.5e-3),
     )
 }
 

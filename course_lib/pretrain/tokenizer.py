@@ -1,9 +1,9 @@
 """A tokenizer of our own: byte-level byte-pair encoding, learned from the corpus.
 
-Every text is first its bytes, so nothing is unknown. Then the most frequent pair of neighbours becomes one token, time
-and again, until there are as many tokens as wanted (Sennrich et al. 2016; on bytes: Radford et al. 2019). Words that the
-world uses often become one token, rare names stay in pieces. Digits stay apart ("42" is "4", "2"): a model that sees
-numbers as digits can learn to add (Nogueira et al. 2021).
+Every text is first its bytes, so nothing is unknown. Then the most frequent pair of neighbours becomes one token,
+time and again, until there are as many tokens as wanted (Sennrich et al. 2016; on bytes: Radford et al. 2019). Words
+that the world uses often become one token, rare names stay in pieces. Digits stay apart ("42" is "4", "2"): a model
+that sees numbers as digits can learn to add (Nogueira et al. 2021).
 
 The special tokens are distinct: padding is not the end, or a model whose padding is left out of the loss would never
 learn to stop. Those of a conversation are reserved here and learned in lesson 04, as is the chat template.
