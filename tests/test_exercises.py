@@ -33,6 +33,11 @@ SLIPS = {
     "01-kv-cache": MODULES["cache_bytes"].KV_SLIPS,
     "01-zero": MODULES["zero_share"].ZERO_SLIPS,
     "01-days": MODULES["training_days"].DAYS_SLIPS,
+    "02-few-shot": MODULES["few_shot_prompt"].PROMPT_SLIPS,
+    "02-vote": MODULES["majority_vote"].VOTE_SLIPS,
+    "02-recall": MODULES["retrieval_recall"].RECALL_SLIPS,
+    "02-perplexity": MODULES["perplexity"].PERPLEXITY_SLIPS,
+    "02-break-even": MODULES["break_even"].BREAK_EVEN_SLIPS,
     "03-wilson": MODULES["interval"].WILSON_SLIPS,
     "03-trainable": tuple(trainable.trainable_slips()[: len(trainable.MISCOUNTS)]),
     "03-cache-saving": MODULES["cache_saving"].CACHE_SLIPS,
@@ -91,6 +96,10 @@ def test_an_exercise_has_what_a_learner_may_ask_for(id: str) -> None:
 
 def test_lesson_01_has_five_exercises_in_order() -> None:
     assert exercises.ids("01") == ("01-static", "01-checkpoint", "01-kv-cache", "01-zero", "01-days")
+
+
+def test_lesson_02_has_five_exercises_in_order() -> None:
+    assert exercises.ids("02") == ("02-few-shot", "02-vote", "02-recall", "02-perplexity", "02-break-even")
 
 
 def test_lesson_03_has_five_exercises_in_order() -> None:

@@ -119,7 +119,9 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(finished, tmp_path, monke
     with pytest.raises(KeyboardInterrupt):
         pretrain.pretrain(TINY, tmp_path, precision="no", save_every=3)
     monkeypatch.setattr(loop.Run, "take", take)
+    before = float((tmp_path / "seconds.json").read_text(encoding="utf-8"))
     again = pretrain.pretrain(TINY, tmp_path, precision="no", save_every=3)
+    assert again.seconds > before > 0
     assert again.history.resumed_at == 6
     assert again.history.loss == finished.history.loss
     for name, weight in finished.model.state_dict().items():

@@ -66,7 +66,7 @@ def test_the_right_answer_is_not_always_in_the_same_place_or_always_the_longest(
 
 
 def test_every_lesson_that_is_written_has_a_quiz() -> None:
-    assert {"00", "01", "03"} <= set(LESSONS)
+    assert {"00", "01", "02", "03"} <= set(LESSONS)
 
 
 def test_the_figures_in_the_questions_of_lesson_01_are_right() -> None:
@@ -146,7 +146,7 @@ def test_a_file_that_is_not_text_or_not_there_gets_a_sentence(tmp_path: Path) ->
 
 
 def test_a_lesson_without_a_quiz_gets_a_sentence_with_those_that_have_one() -> None:
-    with pytest.raises(CourseError, match="'42' has no quiz; there is one for 00, 01, 03"):
+    with pytest.raises(CourseError, match="'42' has no quiz; there is one for 00, 01, 02, 03"):
         quiz("42")
     assert quizzes.right_answers("42") is None
 

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from course_lib import hardware
+from course_lib import hardware, hub
 from course_lib.generate import Writer
 from course_lib.pretrain.evaluate import Table, evaluate
 from course_lib.pretrain.run import Pretrained
@@ -29,6 +29,7 @@ def finish(done: Pretrained, out: Path, items: int = 200) -> dict[str, Any]:
     folder = out / "model"
     (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(text(record, table), encoding="utf-8")
+    hub.seal(folder)  # once more, for a file has come
     return record
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -123,18 +124,40 @@ def pretrain(recipe: Recipe, out: Path | None = None, **settings: Any) -> Pretra
         save_to=out / "checkpoints" if out else None,
         **{"save_every": 500, "title": recipe.name, **settings},
     )
-    clock = out / "seconds.json" if out else None
-    before = json.loads(clock.read_text(encoding="utf-8")) if clock and clock.is_file() else 0.0
-    start = time.monotonic()
+    clock = _Clock(out / "seconds.json" if out else None)
+
+    def timed(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        clock.note(every=30)
+        return loss(model, batch)
+
     try:
-        history = train.fit(model, batches, loss, config)
+        history = train.fit(model, batches, timed, config)
     finally:
-        seconds = before + time.monotonic() - start
-        if clock:
-            clock.write_text(json.dumps(seconds), encoding="utf-8")
+        clock.note()
     tokens = sum(len(row) - 1 for row in data)
     chosen = hardware.detect().precision if config.precision == "auto" else config.precision
-    return Pretrained(recipe, model, tokenizer, history, tokens, seconds, chosen)
+    return Pretrained(recipe, model, tokenizer, history, tokens, clock.seconds, chosen)
+
+
+class _Clock:
+    """The seconds that all processes of a run have worked, kept on disk: a process that is killed tells nobody."""
+
+    def __init__(self, file: Path | None) -> None:
+        self.file = file
+        held = file.read_text(encoding="utf-8") if file and file.is_file() else "0"
+        self.before, self.start, self.noted = float(held), time.monotonic(), 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.start
+
+    def note(self, every: float = 0.0) -> None:
+        """Write the seconds down, unless that was done less than ``every`` seconds ago."""
+        if self.file and self.seconds - self.noted >= every:
+            self.noted = self.seconds
+            partial = self.file.with_suffix(".partial")
+            partial.write_text(f"{self.noted:.1f}\n", encoding="utf-8")
+            os.replace(partial, self.file)
 
 
 def loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 from course_lib import lessons
@@ -21,9 +22,17 @@ each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: less
 SMOKE = {"COURSE_TIER": "smoke"}
 
 
-def executed(lesson: Lesson, env: dict[str, str], *, instructor: bool = False) -> Any:
-    """A lesson's notebook after "Run all"; the test fails with the cell that failed."""
+# The models and data of a tier with few questions and steps: what takes a GPU minutes would take this test hours.
+FEW = """from dataclasses import replace
+from course_lib import tiers
+tiers.TIERS["t4"] = replace(tiers.TIERS["t4"], items=8, samples=3, pretrain_steps=4)"""
+
+
+def executed(lesson: Lesson, env: dict[str, str], *, instructor: bool = False, before: str = "") -> Any:
+    """A lesson's notebook after "Run all", with a cell ``before`` it; the test fails with the cell that failed."""
     notebook = build.assemble(lesson, instructor=instructor)
+    if before:
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(before))
     result = kernel.execute(notebook, env, timeout=240)
     assert result.failure is None, f"cell {result.failure.cell}:\n{result.failure.source}\n\n{result.failure.traceback}"
     outputs.clean(notebook)
@@ -60,7 +69,7 @@ def test_the_instructors_notebook_solves_every_exercise(lesson: Lesson) -> None:
 @each_lesson
 def test_the_same_cells_run_on_the_t4_tier(lesson: Lesson) -> None:
     with LoopbackHub(train=80, test=40) as hub:
-        text = shown(executed(lesson, hub.env | {"COURSE_TIER": "t4"}))
+        text = shown(executed(lesson, hub.env | {"COURSE_TIER": "t4"}, before=FEW))
         asked = {request.path for request in hub.log}
     assert "tier t4 | " in text
     assert any("distilbert" in path and path.endswith("model.safetensors") for path in asked)

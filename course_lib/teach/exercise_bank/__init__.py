@@ -6,5 +6,6 @@ from __future__ import annotations
 LESSONS = {
     "00": ("words_to_tokens",),
     "01": ("static_state", "checkpointing", "cache_bytes", "zero_share", "training_days"),
+    "02": ("few_shot_prompt", "majority_vote", "retrieval_recall", "perplexity", "break_even"),
     "03": ("interval", "trainable", "cache_saving", "macro_f1", "choose_rung"),
 }
