@@ -163,9 +163,10 @@ class _Clock:
 def loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     """The sum over all labels of minus the log-probability of the next token (nats); the head works in chunks."""
     h = model(batch["ids"], scores=False).flatten(0, 1)
+    head = getattr(model, "module", model).lm_head  # where several processes train, the model is inside a wrapper
     total = h.new_zeros((), dtype=torch.float32)
     for part, labels in zip(h.split(CHUNK), batch["labels"].flatten().split(CHUNK), strict=True):
-        logits = model.lm_head(part)  # type: ignore[operator]
+        logits = head(part)  # type: ignore[operator]
         total = total + F.cross_entropy(logits.float(), labels, reduction="sum", ignore_index=IGNORE)
     return total
 
