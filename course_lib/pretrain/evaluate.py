@@ -104,7 +104,7 @@ def mappings(writer: Writer, place: Place, n: int) -> list[Score]:
     for k in (0, 1, 2, 4, 8, 16):
         items = worksheets.items(place, random.Random(SEED), n, k=k, classes=2)
         prompts, truth = [i["prompt"] for i in items], [i["answer"] for i in items]
-        found.append(_score(writer, "made-up labels", f"{k} examples", prompts, truth, 8))
+        found.append(_score(writer, "made-up labels", f"{k} example{'s' * (k != 1)}", prompts, truth, 8))
     return found
 
 
