@@ -114,9 +114,9 @@ def self_consistency(evidence: Prompted) -> Finding:
     figure = f"{100 * evidence.gain('vote/all', 'vote/greedy'):+.0f} points for {price:.1f} times the tokens"
     sentence = (
         f"A vote of {group['all'].calls:.0f} is right on {group['all']}, the greedy answer on {group['greedy']}, one"
-        f" sample on {group['one']} ({evidence.size('vote/all')} problems, {evidence.source}): a gain that is"
-        f" {'' if greedy else 'not '}shown over the greedy answer and {'' if one else 'not '}over one sample, for"
-        f" {price:.1f} times the tokens written."
+        f" sample on {group['one']} ({evidence.size('vote/all')} problems, {evidence.source}). A gain is"
+        f" {'' if greedy else 'not '}shown over the greedy answer, and {'' if one else 'not '}shown over one sample;"
+        f" the vote writes {price:.1f} times the tokens."
     )
     return Finding("self-consistency", figure, {n: a.accuracy for n, a in group.items()}, supports, sentence)
 
