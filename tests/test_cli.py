@@ -61,7 +61,8 @@ def moods(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_command_of_the_plan_is_there() -> None:
-    assert COMMANDS == ["doctor", "plan", "run", "ladder", "predict", "claims", "build", "style"]
+    commands = ["doctor", "plan", "run", "ladder", "predict", "pretrain", "evaluate", "claims", "build", "style"]
+    assert commands == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)

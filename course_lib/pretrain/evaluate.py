@@ -126,12 +126,15 @@ def reading(writer: Writer, place: Place, n: int) -> list[Score]:
     items = passages.items(place, random.Random(SEED), n)
     truth = [i["answer"] for i in items]
     known = encyclopedia.items(place, random.Random(SEED), n)
-    unseen = facts.items()[:n]
+    texts = {document["id"]: document["text"] for document in facts.documents()}
+    unseen = [{**item, "passage": texts[item["document"]]} for item in facts.items()[:n]]
+    wanted = [item["answer"] for item in unseen]
     closed = "Question: {question}\nAnswer:"
     return [
         _score(writer, "questions on a passage", "passage given", [_open(i) for i in items], truth, 16),
         _score(writer, "questions on a passage", "closed book", [closed.format(**i) for i in items], truth, 16),
         _score(writer, "facts of the corpus", "closed book", *_asked(closed, known), 16),
+        _score(writer, "facts kept out", "passage given", [_open(i) for i in unseen], wanted, 16),
         _score(writer, "facts kept out", "closed book", *_asked(closed, unseen), 16),
     ]
 

@@ -201,7 +201,7 @@ plots.bars([str(n) for n in lots], series, percent=True, **words)
 
 # %%
 for n, straight, written in zip(lots, *steps.values(), strict=True):
-    print(f"{n} steps: {written.tokens_out / straight.tokens_out:.1f} times the tokens written", end="; ")
+    print(f"{n} step{'s' * (n > 1)}: {written.tokens_out / straight.tokens_out:.1f} times the tokens written", end="; ")
     compare(written, straight)
 
 # %% [markdown]
@@ -365,7 +365,7 @@ probe = prompting.measure(prompting.zero_shot, writer, open_book, handed, name="
 plots.table([m.row() for m in (*book.values(), probe)], columns, caption="Facts that the model never read")
 
 # %% [markdown]
-# ## 8 Where it comes from: two minutes of pretraining
+# ## 8 Where it comes from: the first minute of pretraining
 #
 # The model of the course was made with the course's own code, from random weights. You can begin the same run now: documents are generated, a
 # tokenizer is learned from them, and the decoder reads them once. The loss is the mean surprise about the next token. A model that knows
@@ -392,7 +392,7 @@ marks = {
     "drawing lots": log(recipe.shape.vocab_size),
     f"after {told['tokens'] / 1e6:.0f} million": told["loss"][-1]["loss"],
 }
-words = {"xlabel": "Tokens read (thousand)", "ylabel": "Loss (nats)", "title": "The first minutes of a language model"}
+words = {"xlabel": "Tokens read (thousand)", "ylabel": "Loss (nats)", "title": "The first minute of a language model"}
 plots.line(read, {"this run": [sum(part) / len(part) for part in parts]}, references=marks, **words)
 
 # %% [markdown]
@@ -401,7 +401,7 @@ plots.line(read, {"this run": [sum(part) / len(part) for part in parts]}, refere
 
 # %%
 newborn = Writer(made.model, made.tokenizer)
-for name, one in (("minutes", newborn), ("hours", models[tier.pretrain_model])):
+for name, one in (("a minute", newborn), ("hours", models[tier.pretrain_model])):
     (told_by,) = one.generate(["Question: Who keeps the"], Decoding(max_new=30, temperature=0.5))
     print(f"[{name}] Question: Who keeps the{told_by[0].text}\n")
 
