@@ -452,7 +452,8 @@ columns["in form"] = ("In the form asked for", "{:.0%}")
 plots.table([m.row() for m in (*form.values(), chosen)], columns, caption="One word for a review")
 
 # %% [markdown]
-# *Chosen* takes the likeliest of the three words, so its form is always right, and what it still gets wrong is no matter of form.
+# *Chosen* takes the likeliest of the three words, so its form is always right, and what it still gets wrong is no matter of form. If the examples of
+# section 3 worked and these do not, look at what the model has read: rows of words and labels thousands of times, such questions never.
 #
 # Then we train: on the reviews with their moods for the one task, and for the other on the *documents* that have the answers, in two wordings
 # each. `supervised.tune` puts prompt and answer together, leaves the prompt out of the loss, and hands the rest to the loop of lesson 03. The
