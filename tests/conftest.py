@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # What runs in the background of a script ignores Ctrl-C, and so would the processes to which tests send it.
@@ -92,3 +92,18 @@ def one_thread() -> Iterator[None]:
     yield
     gc.unfreeze()
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def course(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command line; its exit code, standard output and standard error. A traceback is never an answer."""
+    from course_lib.cli import main
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return code, captured.out, captured.err
+
+    return run

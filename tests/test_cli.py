@@ -19,20 +19,6 @@ COMMANDS = [entry.callback.__name__ for entry in app.registered_commands if entr
 Captured = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def course(capsys: pytest.CaptureFixture[str]) -> Captured:
-    """Run a command line; its exit code, standard output and standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return code, captured.out, captured.err
-
-    return run
-
-
 def sentence(error: str) -> str:
     """The last line, which must be one sentence of the command line."""
     line = error.strip().splitlines()[-1]

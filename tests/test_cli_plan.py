@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from course_lib.cli import app, main
+from course_lib.cli import app
 from course_lib.cli.plan import spelled, usual_precision
 from course_lib.hardware import detect
 from course_lib.memory import gpus, models, report
@@ -38,17 +38,9 @@ Captured = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def course(capsys: pytest.CaptureFixture[str]) -> Captured:
+def course(course: Captured) -> Captured:
     """Run `course plan` with the words of these arguments; exit code, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main(["plan", *words(arguments)])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return code, captured.out, captured.err
-
-    return run
+    return lambda *arguments: course("plan", *words(arguments))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from course_lib import pretrain
-from course_lib.cli import main
 from course_lib.decoder import DecoderConfig
 from course_lib.train import loop
 
@@ -19,18 +18,10 @@ Captured = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def course(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Captured:
-    """Run a command line with a recipe that takes seconds; its exit code, standard output and standard error."""
+def course(course: Captured, monkeypatch: pytest.MonkeyPatch) -> Captured:
+    """A command line with a recipe that takes seconds."""
     monkeypatch.setitem(pretrain.RECIPES, "tiny", TINY)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return code, captured.out, captured.err
-
-    return run
+    return course
 
 
 def test_the_plan_says_what_a_run_takes_and_trains_nothing(course: Captured, tmp_path: Path) -> None:
@@ -95,3 +86,19 @@ def test_mistakes_are_one_sentence(course: Captured, tmp_path: Path, arguments: 
     code, out, err = course(*arguments, *more)
     assert (code, out) == (2, "")
     assert said in " ".join(err.split())
+
+
+def test_a_file_where_a_folder_is_wanted_and_a_damaged_run_are_one_sentence_each(
+    course: Captured, tmp_path: Path
+) -> None:
+    (tmp_path / "note.txt").write_text("mine")
+    code, _, err = course("pretrain", "tiny", "--out", tmp_path / "note.txt", "--plan")
+    assert code != 0
+    assert "is a file: name a folder" in err
+    assert (tmp_path / "note.txt").read_text() == "mine"
+    run = tmp_path / "run"
+    assert course("pretrain", "tiny", "--out", run, "--plan", "--precision", "no")[0] == 0
+    (run / "rows.npz").unlink()
+    code, _, err = course("pretrain", "tiny", "--out", run, "--plan")
+    assert code != 0
+    assert f"The run in {run} cannot be read" in err

@@ -74,7 +74,7 @@ class Table:
 
 
 def evaluate(writer: Writer, n: int = 200) -> Table:
-    """The whole table, with ``n`` items to a row (a minute or two on two cores at 200)."""
+    """The whole table, with ``n`` items to a row (some minutes on two cores at 200)."""
     place = Place.build(split="test")
     scores = [
         *mappings(writer, place, n),

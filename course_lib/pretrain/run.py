@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import statistics
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -39,6 +40,7 @@ from course_lib.world.corpus import documents
 
 CHUNK = 1024  # tokens whose logits exist at once: 3072 scores each would be the largest tensors by far
 LENGTHS = (256, 512)  # tokens in a row
+TRIED = 12  # steps that a forecast of the time rests on
 
 
 @dataclass(frozen=True)
@@ -180,13 +182,20 @@ def prepared(recipe: Recipe, out: Path | None) -> tuple[PreTrainedTokenizerBase,
         return _made(recipe)
     wanted = json.loads(json.dumps(asdict(recipe)))
     stamp, folder, file = out / "recipe.json", out / "tokenizer", out / "rows.npz"
-    if stamp.is_file():
-        if json.loads(stamp.read_text(encoding="utf-8")) != wanted:
-            raise CourseError(f"{out} holds a run of another recipe: name another folder or delete this one.")
-        with np.load(file) as held:
-            ends = np.cumsum(held["lengths"])[:-1]
-            return AutoTokenizer.from_pretrained(folder), np.split(held["ids"], ends)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        if stamp.is_file():
+            if json.loads(stamp.read_text(encoding="utf-8")) != wanted:
+                raise CourseError(f"{out} holds a run of another recipe: name another folder or delete this one.")
+            with np.load(file) as held:
+                ends = np.cumsum(held["lengths"])[:-1]
+                return AutoTokenizer.from_pretrained(folder), np.split(held["ids"], ends)
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise CourseError(f"{out} is a file: name a folder for the run.") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise CourseError(
+            f"The run in {out} cannot be read ({error}): name another folder or delete this one."
+        ) from None
     tokenizer, data = _made(recipe)
     tokenizer.save_pretrained(folder)
     np.savez(file, ids=np.concatenate(data), lengths=np.array([len(row) for row in data]))
@@ -216,19 +225,27 @@ class Outlook:
 
 
 def outlook(recipe: Recipe, out: Path | None = None, precision: str = "auto") -> Outlook:
-    """Prepare the data, take four steps with a copy of the model on the largest batch, and reckon from their time."""
+    """Prepare the data, take a few steps with a model of this shape, and reckon from their time."""
     _, data = prepared(recipe, out)
     model = Decoder(recipe.shape)
     parameters = sum(p.numel() for p in model.parameters())
     size = recipe.batch_size
-    few = [row for row in data if len(row) == LENGTHS[0]][: 4 * size] or data[: 4 * size]
+    few = [row for row in data if len(row) == LENGTHS[0]][: TRIED * size] or data[: TRIED * size]
     batches = Batches(few, [len(row) for row in few], collate, size)
     decoder.initialise(model, recipe.seed)
     config = train.TrainConfig(epochs=1, precision=precision, memory="ignore", progress=False)
+    begun: list[float] = []
+
+    def timed(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        begun.append(time.perf_counter())
+        return loss(model, batch)
+
     with Meter() as meter:
-        train.fit(model, batches, loss, config)
+        train.fit(model, batches, timed, config)
     places = sum(len(row) for row in data)
-    speed = sum(len(row) for row in few) / meter.wall_seconds
+    # From one step's beginning to the next one's: the median leaves out the first, which is slow, and what disturbs.
+    taken = statistics.median(np.diff(begun)) if len(begun) > 1 else meter.wall_seconds
+    speed = size * len(few[0]) / float(taken)
     shape = recipe.shape
     attention = 12 * shape.num_hidden_layers * shape.num_attention_heads * shape.head_dim * LENGTHS[0] // 2
     return Outlook(

@@ -5,8 +5,7 @@ document and is never said; it can only be found in the rows above. Three sorts 
 
 * a *label mapping* gives each of two to four word classes a label invented for this document. A document draws its
   words from a small pool, 2 to 10 per class, so most words come back: a row can be copied from an earlier one before
-  the model knows that the mapping goes by class. Without that step, words drawn freely, a small model learned nothing
-  from 8M tokens of such rows;
+  the model knows that the mapping goes by class, which is the easier half to begin with;
 * a *dictionary* gives 4 to 8 words a partner each and repeats them: pure copying;
 * a *transformation* rewrites every word by one rule: plural, past tense, next number, last of three words.
 
