@@ -14,10 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.loopback_writers import (
+    DOLLY,
     GSM8K,
+    LARGE_WRITER,
+    MEDIUM_WRITER,
     SMALL_WRITER,
     WRITER,
     answers_parquet,
+    instructions_files,
     problems_files,
     word_problems,
     writer_files,
@@ -205,6 +209,12 @@ def reviews(count: int, seed: int) -> tuple[list[str], list[int]]:
     return texts, labels
 
 
+def chats(part: str) -> bytes:
+    """One conversation in the format of messages, about the part it is in."""
+    turns = [{"role": "user", "content": f"Which part is {part}?"}, {"role": "assistant", "content": "This one."}]
+    return json.dumps({"messages": turns}).encode()
+
+
 def parquet(texts: list[str], labels: list[int]) -> bytes:
     """A parquet file as the data set's own: the columns, their types, and the class names in the metadata."""
     import pyarrow as pa
@@ -242,8 +252,12 @@ def repositories(layers: int, train: int, test: int) -> list[Repo]:
         Repo("models", DISTILBERT[0], model, DISTILBERT[1]),
         Repo("datasets", IMDB[0], imdb, IMDB[1]),
         Repo("models", SMALL_WRITER[0], writer_files(chat=False, heads=3, kv_heads=1), SMALL_WRITER[1]),
+        Repo("models", MEDIUM_WRITER[0], writer_files(chat=False, heads=3, kv_heads=1), MEDIUM_WRITER[1]),
+        Repo("models", LARGE_WRITER[0], writer_files(chat=False), LARGE_WRITER[1]),
         Repo("models", WRITER[0], writer_files(chat=True), WRITER[1]),
         Repo("datasets", GSM8K[0], problems_files(), GSM8K[1]),
+        Repo("datasets", DOLLY[0], instructions_files(), DOLLY[1]),
+        Repo("datasets", "course-tests/chats", {f"{part}.jsonl": chats(part) for part in ("train", "test")}),
         Repo("datasets", "course-tests/problems", {"train.parquet": answers_parquet(rows)}),
         Repo("datasets", "course-tests/renamed-problems", renamed),
         Repo("models", "course-tests/tiny", model),

@@ -1,7 +1,7 @@
-"""Two tiny Llamas and a data set of word problems for the loopback hub, in the shape of the real repositories.
+"""Tiny Llamas, word problems and instructions for the loopback hub, in the shape of the real repositories.
 
 Tensor names and types (bf16, embeddings tied), the kind of tokenizer (bytes, digits apart, chat tokens first; the base
-model has no padding token and neither begins a text) and the columns of the tables are those of SmolLM2 and GSM8K.
+models have no padding token and none begins a text) and the columns are those of SmolLM2, GSM8K and Dolly.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import struct
 import numpy as np
 
 SMALL_WRITER = ("HuggingFaceTB/SmolLM2-135M", "93efa2f097d58c2a74874c7e644dbc9b0cee75a2")
+MEDIUM_WRITER = ("HuggingFaceTB/SmolLM2-360M", "f8027fd0eaeea54caa13c31d31b9fdc459c38b49")
+LARGE_WRITER = ("HuggingFaceTB/SmolLM2-1.7B", "effd688a12921b4cc83e3312b6feb579f70f9c71")
 WRITER = ("HuggingFaceTB/SmolLM2-1.7B-Instruct", "31b70e2e869a7173562077fd711b654946d38674")
 GSM8K = ("openai/gsm8k", "740312add88f781978c0658806c59bc2815b9866")
+DOLLY = ("databricks/databricks-dolly-15k", "bdd27f4d94b9c1f951818a7da7fd7aeea5dbff1a")
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CHAT = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
@@ -139,6 +142,18 @@ def problems_files(train: int = 40, test: int = 24) -> dict[str, bytes]:
             name = f"{config}/{part}-00000-of-00001.parquet"
             files[name] = answers_parquet(word_problems(count, seed))
     return files
+
+
+def instructions_files() -> dict[str, bytes]:
+    """Instructions as Dolly has them: one file of lines, a context that is often empty, and what kind each is of."""
+    rows = [
+        ("Who runs the mill?", "Ada runs the mill at Elmbrook since 1990.", "Ada runs it.", "closed_qa"),
+        ("Name three colours.", "", "Red, green\nand blue.", "brainstorming"),
+        ("Is a heron a bird or a fish?", "", "A bird.", "classification"),
+    ]
+    names = ("instruction", "context", "response", "category")
+    lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
+    return {"README.md": b"# Toy instructions\n", "databricks-dolly-15k.jsonl": "\n".join(lines).encode() + b"\n"}
 
 
 def answers_parquet(rows: list[tuple[str, str]], columns: tuple[str, str] = ("question", "answer")) -> bytes:

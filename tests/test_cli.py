@@ -47,8 +47,9 @@ def moods(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_command_of_the_plan_is_there() -> None:
-    commands = ["doctor", "plan", "run", "ladder", "predict", "pretrain", "evaluate", "claims", "build", "style"]
-    assert commands == COMMANDS
+    commands = ["doctor", "plan", "run", "ladder", "predict", "finetune", "generate", "pretrain", "evaluate"]
+    assert [*commands, "claims", "build", "style"] == COMMANDS
+    assert [group.name for group in app.registered_groups] == ["data"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

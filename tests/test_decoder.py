@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from course_lib.decoder import Cache, Decoder, DecoderConfig, initialise, load, save
+from course_lib.decoder import Cache, Decoder, DecoderConfig, adopt, initialise, load, save
 from course_lib.errors import CourseError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -184,6 +184,119 @@ def test_the_same_seed_gives_the_same_weights_and_the_stream_is_written_to_gentl
     # 0.02 / sqrt(2 * 3 layers) = 0.00816
     assert one.state_dict()[key].std().item() == pytest.approx(0.00816, rel=0.1)
     assert one.state_dict()["model.embed_tokens.weight"].std().item() == pytest.approx(0.02, rel=0.1)
+
+
+# -- adopted from transformers -----------------------------------------------------------------------------------------
+
+
+def with_lora(llama: Any) -> Any:
+    """LoRA that changes something: its second matrices are zero at first."""
+    import peft
+
+    settings = peft.LoraConfig(r=4, lora_alpha=8, lora_dropout=0.5, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = peft.get_peft_model(llama, settings)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(0, 0.2, generator=generator)
+    return model
+
+
+def in_four_bits(folder: Path) -> Any:
+    """Weights as NF4, in the mode of training: outside it bitsandbytes may store them in another order."""
+    import transformers
+
+    from course_lib import hub
+
+    bits = transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
+    with hub.quiet():
+        return transformers.AutoModelForCausalLM.from_pretrained(
+            folder, quantization_config=bits, dtype=torch.float32, device_map={"": "cpu"}
+        ).train()
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+@torch.inference_mode()
+def test_an_adopted_llama_gives_its_own_logits(config: DecoderConfig, tmp_path: Path) -> None:
+    llama, ids = theirs(random_decoder(config), tmp_path), some_ids()
+    made = adopt(llama)
+    assert made.config == config
+    torch.testing.assert_close(made(ids), llama(ids).logits, **CLOSE)
+    ours, given = {id(w) for w in made.parameters()}, {id(w) for w in llama.parameters()}
+    assert ours == given  # shared, not copied
+
+
+@pytest.mark.parametrize("how", ["adapter", "merged", "switched off", "4 bits", "adapter on 4 bits"])
+@torch.inference_mode()
+def test_what_peft_and_bitsandbytes_put_in_is_adopted(how: str, tmp_path: Path) -> None:
+    config = replace(BASE, hidden_size=64, head_dim=16, intermediate_size=64)  # NF4 takes 64 numbers at a time
+    llama, ids = theirs(random_decoder(config), tmp_path), some_ids()
+    plain = llama(ids).logits
+    if "4 bits" in how:
+        llama = in_four_bits(tmp_path)
+    model = llama if how == "4 bits" else with_lora(llama).eval()
+    if how == "adapter on 4 bits":
+        for module in model.modules():
+            module.training = type(module).__name__ == "Linear4bit"
+    if how == "merged":
+        model = model.merge_and_unload()
+    if how == "switched off":
+        model.base_model.disable_adapter_layers()
+    expected = model(ids).logits
+    torch.testing.assert_close(adopt(model)(ids), expected, **CLOSE)
+    assert torch.allclose(expected, plain, atol=1e-5) == (how == "switched off")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"])
+@pytest.mark.parametrize("how", ["bare", "adapter in float32"])
+@torch.inference_mode()
+def test_half_precision_is_adopted_as_it_is(dtype: torch.dtype, how: str, tmp_path: Path) -> None:
+    llama, ids = theirs(random_decoder(BASE), tmp_path).to(dtype), some_ids()
+    model = llama if how == "bare" else with_lora(llama).eval()
+    assert {w.dtype for w in model.parameters()} == ({dtype} if how == "bare" else {dtype, torch.float32})
+    made, expected, mask = adopt(model), model(ids).logits, left_mask(*ids.shape)
+    error = torch.finfo(dtype).eps * 4 * expected.abs().max().item()
+    found = made(ids, cache=Cache(made, *ids.shape))
+    assert found.dtype == expected.dtype == dtype
+    torch.testing.assert_close(found, expected, rtol=0.0, atol=error)
+    padded = made(ids, mask, Cache(made, *ids.shape))[2, 14:]
+    torch.testing.assert_close(padded, model(ids[2:, 14:]).logits[0], rtol=0.0, atol=error)
+
+
+def test_an_adopted_model_follows_training(tmp_path: Path) -> None:
+    llama, ids = theirs(random_decoder(BASE), tmp_path), some_ids()
+    made = adopt(llama)
+    before = made(ids)
+    torch.optim.SGD(llama.parameters(), 0.1).step(lambda: llama(ids, labels=ids).loss.backward())
+    torch.testing.assert_close(made(ids), llama(ids).logits, **CLOSE)
+    assert not torch.allclose(made(ids), before, atol=1e-3)
+    llama.double()
+    torch.testing.assert_close(made(ids), llama(ids).logits, rtol=0.0, atol=1e-4)
+
+
+def test_models_that_compute_otherwise_are_not_adopted(tmp_path: Path) -> None:
+    import peft
+    import transformers
+
+    numbers = {name: value for name, value in BASE.to_hf().items() if name not in ("architectures", "model_type")}
+    qwen = transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**numbers))
+    with pytest.raises(CourseError, match="is a Qwen2ForCausalLM and no plain Llama: ask it through transformers"):
+        adopt(qwen)
+    stretched = {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}
+    llama = transformers.LlamaForCausalLM(transformers.LlamaConfig(**(numbers | {"rope_parameters": stretched})))
+    with pytest.raises(CourseError, match=r"another Llama .*'linear'"):
+        adopt(llama)
+    llama = transformers.LlamaForCausalLM(transformers.LlamaConfig(**numbers))
+    prompted = peft.get_peft_model(llama, peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2))
+    with pytest.raises(CourseError, match="prompt that was learned"):
+        adopt(prompted)
+    llama.model.layers[1].mlp = torch.nn.Identity()
+    with pytest.raises(CourseError, match="has Identity in its layers"):
+        adopt(llama)
+
+
+# -- mistakes ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

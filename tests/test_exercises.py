@@ -43,6 +43,11 @@ SLIPS = {
     "03-cache-saving": MODULES["cache_saving"].CACHE_SLIPS,
     "03-macro-f1": MODULES["macro_f1"].MACRO_SLIPS,
     "03-choose-rung": MODULES["choose_rung"].CHOOSE_SLIPS,
+    "04-mask": MODULES["learned_tokens"].LEARNED_SLIPS,
+    "04-token-f1": MODULES["word_overlap"].F1_SLIPS,
+    "04-pack": MODULES["packed_attention"].SEE_SLIPS,
+    "04-duplicates": MODULES["copied_questions"].COPIED_SLIPS,
+    "04-judge-bias": MODULES["judge_positions"].JUDGED_SLIPS,
 }
 EACH_SLIP = [pytest.param(id, slip, id=f"{id}-{i}") for id, slips in SLIPS.items() for i, slip in enumerate(slips)]
 
@@ -106,6 +111,10 @@ def test_lesson_03_has_five_exercises_in_order() -> None:
     assert exercises.ids("03") == ("03-wilson", "03-trainable", "03-cache-saving", "03-macro-f1", "03-choose-rung")
     assert exercises.ids(3) == exercises.ids("03_classifier_ladder") == exercises.ids("3")
     assert exercises.ids("42") == ()
+
+
+def test_lesson_04_has_five_exercises_in_order() -> None:
+    assert exercises.ids("04") == ("04-mask", "04-token-f1", "04-pack", "04-duplicates", "04-judge-bias")
 
 
 @pytest.mark.parametrize(("id", "slip"), EACH_SLIP)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -14,8 +14,8 @@ from course_lib import decoder
 from course_lib.decoder import Decoder, DecoderConfig
 from course_lib.errors import CourseError
 from course_lib.generate import Completion, Decoding, Writer
-from course_lib.generate.loop import pad_left
 from course_lib.generate.pick import draws, keep_top_k, keep_top_p, penalise, pick
+from course_lib.generate.reading import pad_left
 from course_lib.generate.text import UNFINISHED
 from course_lib.pretrain.tokenizer import train_tokenizer
 
@@ -56,7 +56,7 @@ def writer(tokenizer: Any) -> Writer:
 @pytest.fixture(scope="module")
 def folder(writer: Writer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("writer")
-    decoder.save(writer.model, path, eos_token_id=writer.end, pad_token_id=writer.pad)
+    decoder.save(writer.model, path, eos_token_id=writer.tokenizer.eos_token_id, pad_token_id=writer.pad)
     writer.tokenizer.save_pretrained(path)
     return path
 
@@ -233,16 +233,17 @@ def test_finished_rows_leave_the_batch(writer: Writer, monkeypatch: pytest.Monke
 
 def test_the_end_token_ends_a_text_and_is_not_shown(writer: Writer) -> None:
     whole = writer.generate(["The market"], Decoding(max_new=20))[0][0]
-    ender = random_writer(writer.tokenizer)
-    ender.end = whole.ids[5]
-    place = whole.ids.index(ender.end)
+    place = whole.ids.index(whole.ids[5])
+    ender = Writer(writer.model, writer.tokenizer, ends={whole.ids[5], writer.pad})
     one = ender.generate(["The market"], Decoding(max_new=20))[0][0]
     assert one.finish == "end"
     assert one.ids == whole.ids[: place + 1]
+    assert one.text == writer.tokenizer.decode(one.ids[:-1])
     assert (whole.finish, len(whole.ids), len(whole.logprobs)) == ("length", 20, 20)
     ids = writer.tokenizer(" figs", add_special_tokens=False)["input_ids"]
-    _, one = written(writer, [*ids, writer.end, *ids], Decoding())
-    assert (one.text, one.finish, one.ids) == (" figs", "end", (*ids, writer.end))
+    (end,) = writer.ends
+    _, one = written(writer, [*ids, end, *ids], Decoding())
+    assert (one.text, one.finish, one.ids) == (" figs", "end", (*ids, end))
 
 
 def written(writer: Writer, ids: list[int], decoding: Decoding) -> tuple[list[str], Completion]:
@@ -250,7 +251,7 @@ def written(writer: Writer, ids: list[int], decoding: Decoding) -> tuple[list[st
     line = writer._lines(tuple(writer.tokenizer("A café")["input_ids"]), decoding)[0]
     shown = []
     for token in ids:
-        line.add(token, 0.0, writer.end, decoding.max_new)
+        line.add(token, 0.0, writer.ends, decoding.max_new)
         shown.append(line.settled())
         if line.finish is not None:
             break
@@ -376,13 +377,70 @@ def test_next_tokens_are_the_likeliest(writer: Writer, llama: Any) -> None:
     assert sum(chance for _, chance in writer.next_tokens("12", top=10_000)) == pytest.approx(1, abs=1e-4)
 
 
+# -- token ids ---------------------------------------------------------------------------------------------------------
+
+
+def test_token_ids_are_taken_as_they_are(writer: Writer) -> None:
+    ids = [writer.tokenizer(prompt)["input_ids"] for prompt in PROMPTS]
+    assert [writer.tokens(one) for one in ids] == [writer.tokens(prompt) for prompt in PROMPTS]
+    found = writer.generate([*ids[:2], tuple(ids[2]), *PROMPTS[3:]], SAMPLED)
+    for own, other in zip(found, writer.generate(PROMPTS, SAMPLED), strict=True):
+        close(own, other)
+    assert "".join(writer.stream(ids[0])) == writer.generate(PROMPTS[:1])[0][0].text
+    bare = writer.generate([ids[0][1:]])[0][0]  # without the token that begins a text
+    assert bare.prompt_tokens == len(ids[0]) - 1
+    assert bare.ids != found[0][0].ids
+
+
+def test_scores_of_token_ids_are_those_of_their_texts(writer: Writer) -> None:
+    ids = writer.tokenizer(PROMPTS[0])["input_ids"]
+    rest = writer.tokenizer(" opens", add_special_tokens=False)["input_ids"]
+    (expected,) = writer.score(PROMPTS[0], [" opens"])
+    pairs = [(ids, rest), (PROMPTS[0], rest), (tuple(ids), " opens"), (PROMPTS[0], " opens")]
+    assert writer.scores(pairs) == pytest.approx([expected] * 4, abs=1e-4)
+    (end,) = writer.ends
+    ended = writer.scores([(ids, [*rest, end])])[0]
+    assert ended == pytest.approx(expected + writer.scores([([*ids, *rest], [end])])[0], abs=1e-4)
+
+
+def test_a_model_is_left_in_its_mode(writer: Writer) -> None:
+    class Dropping(torch.nn.Dropout):
+        """Says whether it is asked in the mode of training."""
+
+        asked: ClassVar[set[bool]] = set()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.asked.add(self.training)
+            return super().forward(x)
+
+    model = random_writer(writer.tokenizer).model
+    model.model.norm.add_module("drop", torch.nn.Dropout(0.9).eval())
+    model.lm_head = torch.nn.Sequential(Dropping(0.9), model.lm_head)
+    model.train()
+    model.model.norm.eval()
+    before = [module.training for module in model.modules()]
+    asked = Writer(model, writer.tokenizer)
+    assert asked.generate(PROMPTS) == writer.generate(PROMPTS)
+    assert asked.score("The", [" a", " b"]) == writer.score("The", [" a", " b"])
+    assert asked.perplexity(TEXTS) == writer.perplexity(TEXTS)
+    assert asked.next_tokens("The") == writer.next_tokens("The")
+    stream = asked.stream("The market", Decoding(max_new=60))
+    next(stream)
+    assert [module.training for module in model.modules()] == before  # even while a stream waits
+    stream.close()
+    with pytest.raises(CourseError):
+        asked.scores([("The", "")])
+    assert [module.training for module in model.modules()] == before
+    assert Dropping.asked == {False}
+
+
 # -- the door ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_writer_is_found_by_name(writer: Writer, folder: Path) -> None:
     again = Writer.from_name(str(folder))
     assert again.generate(PROMPTS) == writer.generate(PROMPTS)
-    assert (again.end, again.pad, again.positions) == (writer.end, writer.pad, 128)
+    assert (again.ends, again.pad, again.positions) == (writer.ends, writer.pad, 128)
 
 
 def test_no_prompts_give_no_completions(writer: Writer) -> None:

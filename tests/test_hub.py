@@ -23,10 +23,12 @@ from huggingface_hub import constants
 from course_lib import hub
 from course_lib.assets import asset
 from course_lib.hub import shipped
+from course_lib.records import load_conversations
 from tests import hub_fixtures
 from tests.hub_fixtures import point_at, refusal
 from tests.loopback_hub import TOKEN, LoopbackHub
 from tests.loopback_repositories import BAD, DISTILBERT, GOOD, GSM8K, IMDB, SMALL_WRITER, WRITER
+from tests.loopback_writers import DOLLY, LARGE_WRITER, MEDIUM_WRITER
 
 server, loopback = hub_fixtures.server, hub_fixtures.loopback
 
@@ -62,7 +64,10 @@ def test_every_hub_entry_of_the_tables_is_pinned_to_a_commit_and_says_where_the_
     assert hub.MODELS["distilbert"].revision == DISTILBERT[1]
     assert hub.DATA["imdb"].revision == IMDB[1]
     assert hub.DATA["gsm8k"].revision == GSM8K[1]
+    assert hub.DATA["dolly"].revision == DOLLY[1]
     assert hub.MODELS["smollm2-135m"].revision == SMALL_WRITER[1]
+    assert hub.MODELS["smollm2-360m"].revision == MEDIUM_WRITER[1]
+    assert hub.MODELS["smollm2-1.7b"].revision == LARGE_WRITER[1]
     assert hub.MODELS["smollm2-1.7b-instruct"].revision == WRITER[1]
     assert not dataclasses.replace(hub.MODELS["distilbert"], revision="main").pinned
 
@@ -277,6 +282,44 @@ def test_data_sets_on_the_hub_are_sorted_into_parts_by_their_file_names(loopback
     assert [path.parent.name for path in hub.data_files("course-tests/two-in-one/b").train] == ["b"]
     assert "no loading scripts" in refusal("course-tests/script", hub.data_files)
     assert not loopback.asked_for("script.py")
+
+
+def test_instructions_come_as_conversations_with_what_is_beside_them(loopback: LoopbackHub) -> None:
+    assert not hub.data_held("dolly")
+    first, second, third = load_conversations("dolly")
+    assert first.dicts() == [
+        {"role": "user", "content": "Who runs the mill?\n\nAda runs the mill at Elmbrook since 1990."},
+        {"role": "assistant", "content": "Ada runs it."},
+    ]
+    assert first.fields == {"input": "Ada runs the mill at Elmbrook since 1990.", "category": "closed_qa"}
+    assert second.reply == "Red, green\nand blue."
+    assert third.where == "databricks-dolly-15k.jsonl, line 3"
+    assert load_conversations("dolly", "test") == []
+    assert hub.data_held("dolly")
+    assert "instructions with what was done, but here questions" in refusal(
+        "dolly", lambda name: hub.data_files(name, "answers")
+    )
+
+
+def test_any_data_set_of_conversations_is_read_by_its_hub_id(loopback: LoopbackHub) -> None:
+    (train,), (test,) = (load_conversations("course-tests/chats", part) for part in ("train", "test"))
+    assert (train.asked, test.asked) == ("Which part is train?", "Which part is test?")
+    words = {"prompt": "problem", "completion": "solution"}
+    assert len(load_conversations("course-tests/renamed-problems", "test", columns=words)) == 12
+    assert "prompt=problem and completion=solution" in refusal("course-tests/renamed-problems", load_conversations)
+
+
+def test_a_tokenizer_comes_without_the_weights(loopback: LoopbackHub) -> None:
+    folder = hub.tokenizer_folder("smollm2-1.7b")
+    assert hub.load_tokenizer(folder)("a 1").input_ids
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "llama"
+    assert not loopback.asked_for(WEIGHTS)
+    assert not hub.model_held("smollm2-1.7b")
+    loopback.log.clear()
+    assert hub.tokenizer_folder("smollm2-1.7b") == folder
+    assert loopback.log == []
+    assert hub.tokenizer_folder("course-base-small") == hub.model_folder("course-base-small")
+    assert "no tokenizer" in refusal("course-tests/no-tokenizer", hub.tokenizer_folder)
 
 
 def test_two_at_once_share_one_download(loopback: LoopbackHub) -> None:

@@ -124,7 +124,7 @@ def test_the_models_in_the_assets_are_what_the_table_says(name: str) -> None:
 # Causal models of the hub
 
 
-@pytest.mark.parametrize("name", ["smollm2-135m", "smollm2-1.7b-instruct"])
+@pytest.mark.parametrize("name", ["smollm2-135m", "smollm2-360m", "smollm2-1.7b", "smollm2-1.7b-instruct"])
 def test_a_writer_of_the_hub_gives_the_scores_that_transformers_gives(loopback: LoopbackHub, name: str) -> None:
     from transformers import AutoModelForCausalLM
 

@@ -32,6 +32,7 @@ DRAWN = {
     "bars": lambda **more: plots.bars(["x", "y"], {"a": [1, 2]}, **AXES, **more),
     "confusion": lambda **more: plots.confusion([[9, 1], [2, 8]], ["no", "yes"], **AXES, **more),
     "histogram": lambda **more: plots.histogram({"a": [1, 2, 2, 3]}, **AXES, **more),
+    "matrix": lambda **more: plots.matrix([[0.9, 0.1], [0.4, 0.8]], ["p", "q"], ["x", "y"], **AXES, **more),
 }
 
 
@@ -78,6 +79,7 @@ def _draw_without(kind: str, missing: str) -> None:
         "bars": lambda: plots.bars(["x"], {"a": [1]}, **names),
         "confusion": lambda: plots.confusion([[1]], ["x"], **names),
         "histogram": lambda: plots.histogram({"a": [1]}, **names),
+        "matrix": lambda: plots.matrix([[1]], ["p"], ["x"], **names),
     }
     given[kind]()
 
@@ -169,6 +171,32 @@ def test_the_histogram_summary_has_count_range_and_median() -> None:
     assert DRAWN["histogram"]().summary == "A: 4 values of trained blocks between 1 and 3, median 2."
 
 
+def test_the_summary_of_a_small_matrix_has_every_cell_with_its_interval() -> None:
+    shares = np.array([[0.9, 0.1], [0.4, np.nan]])
+    drawn = plots.matrix(
+        (shares, shares - 0.05, shares + 0.05), ["base", "tuned"], ["sums", "SQL"], **AXES, percent=True
+    )
+    assert drawn.summary == (
+        "Base: sums 90.0% (85.0% to 95.0%), SQL 10.0% (5.0% to 15.0%); tuned: sums 40.0% (35.0% to 45.0%)."
+    )
+
+
+def test_the_summary_of_a_large_matrix_has_the_highest_and_the_lowest_cell_of_each_row() -> None:
+    shares = np.linspace(0, 1, 30).reshape(3, 10)
+    shares[2] = np.nan
+    drawn = plots.matrix(shares, ["a", "b", "c"], [f"task {i}" for i in range(10)], **AXES, percent=True)
+    assert drawn.summary == "A: task 9 31.0%, ..., task 0 0.0%; b: task 9 65.5%, ..., task 0 34.5%; c: not measured."
+
+
+def test_a_matrix_of_shares_has_the_same_colours_whatever_its_values() -> None:
+    def corner(value: float) -> Any:
+        one = plots.matrix([[value, 0.2]], ["p"], ["x", "y"], **AXES, percent=True)
+        shown = picture(one).convert("RGB")
+        return shown.getpixel((shown.width - 60, shown.height // 2 - 40))
+
+    assert np.abs(np.subtract(corner(0.1), corner(0.9))).max() < 4  # the colour of 0.2 does not hang on its neighbour
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
@@ -188,6 +216,13 @@ def test_the_histogram_summary_has_count_range_and_median() -> None:
         (lambda: plots.confusion([[1, 2]], ["a", "b"], title="t"), "2 rows and columns"),
         (lambda: plots.confusion([], [], title="t"), "rows and columns"),
         (lambda: plots.histogram({"a": []}, **AXES), "at least one number"),
+        (lambda: plots.matrix([], [], [], **AXES), "needs a row and a column"),
+        (lambda: plots.matrix([[1, 2]], ["p"], ["x"], **AXES), r"1 rows of 1 numbers, .* the shape \(1, 2\)"),
+        (lambda: plots.matrix([[1, 2], [3]], ["p", "q"], ["x", "y"], **AXES), "all of the same length"),
+        (lambda: plots.matrix([["a"]], ["p"], ["x"], **AXES), "rows of numbers"),
+        (lambda: plots.matrix([[float("inf")]], ["p"], ["x"], **AXES), "infinite"),
+        (lambda: plots.matrix([[float("nan")]], ["p"], ["x"], **AXES), "no cell"),
+        (lambda: plots.matrix(([[1]], [[2]], [[3]]), ["p"], ["x"], **AXES), "does not contain its value"),
     ],
 )
 def test_a_wrong_call_gets_a_sentence(wrong: Callable[[], Any], sentence: str) -> None:
@@ -205,6 +240,8 @@ def test_a_wrong_call_gets_a_sentence(wrong: Callable[[], Any], sentence: str) -
         lambda: plots.confusion(np.eye(12, dtype=int), list("abcdefghijkl"), title="Twelve"),
         lambda: plots.confusion([[0, 0], [0, 0]], ["a", "b"], title="Empty rows"),
         lambda: plots.histogram({"a": [1.0], "b": [1.0, 1.0]}, **AXES),
+        lambda: plots.matrix(np.eye(14), [f"row {i}" for i in range(14)], ["$column$ " * 4] * 14, **AXES, percent=True),
+        lambda: plots.matrix([[2.0, 2.0]], ["p"], ["x", "y"], **AXES),
         lambda: plots.scatter_cost([plots.Point(r"only $\one_point$", 1, 0.5)], **AXES),
         lambda: plots.scatter_cost([plots.Point(f"rung {i}", 1 + i, 0.9) for i in range(20)], **AXES),
     ],

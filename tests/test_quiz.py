@@ -66,7 +66,7 @@ def test_the_right_answer_is_not_always_in_the_same_place_or_always_the_longest(
 
 
 def test_every_lesson_that_is_written_has_a_quiz() -> None:
-    assert {"00", "01", "02", "03"} <= set(LESSONS)
+    assert {"00", "01", "02", "03", "04"} <= set(LESSONS)
 
 
 def test_the_figures_in_the_questions_of_lesson_01_are_right() -> None:
@@ -103,6 +103,20 @@ def test_the_figures_in_the_questions_of_lesson_03_are_right() -> None:
     assert 8 * 384 + 384 * 8 == 6144
     assert "147,456" in whys["lora"][0].why
     assert 384 * 384 == 147456
+
+
+def test_the_figures_in_the_questions_of_lesson_04_are_right() -> None:
+    content = {question.id: question for question in quiz("04").questions}
+    text, choices = content["judge"].text, content["judge"].choices
+    first, swapped, pairs = 70, 40, 100
+    assert f"A in {first} of {pairs} pairs" in text
+    assert f"prefers A in {swapped}" in text
+    assert f"{first + swapped} of {2 * pairs}" in choices[0].text
+    assert f"{first + pairs - swapped} of the {2 * pairs} verdicts" in choices[1].text
+    assert f"{(first + pairs - swapped) / 2 / pairs:.0%}" in choices[1].why
+    assert f"at least {first - swapped} pairs" in choices[2].text
+    assert content["rouge"].text.count("The bridge opened in 19") == 2  # five words each, of which four are common
+    assert f"ROUGE-L is {2 * 4 / (5 + 5)}" in content["rouge"].text
 
 
 @pytest.mark.parametrize(
@@ -146,7 +160,7 @@ def test_a_file_that_is_not_text_or_not_there_gets_a_sentence(tmp_path: Path) ->
 
 
 def test_a_lesson_without_a_quiz_gets_a_sentence_with_those_that_have_one() -> None:
-    with pytest.raises(CourseError, match="'42' has no quiz; there is one for 00, 01, 02, 03"):
+    with pytest.raises(CourseError, match="'42' has no quiz; there is one for 00, 01, 02, 03, 04"):
         quiz("42")
     assert quizzes.right_answers("42") is None
 

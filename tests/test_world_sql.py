@@ -1,4 +1,4 @@
-"""Questions with SELECT statements: sqlite gives the answer, and a stranger's statement can do no harm."""
+"""Questions with SELECT statements, whose answer sqlite gives and Python finds without it."""
 
 from __future__ import annotations
 
@@ -69,39 +69,6 @@ def test_a_wrong_form_is_noticed(monkeypatch):
     monkeypatch.setattr(sql, "FORMS", {**sql.FORMS, "most": "SELECT {key} FROM {table} ORDER BY {number} LIMIT 1"})
     with pytest.raises(AssertionError, match="by hand"):
         sql.query(PRICES, random.Random(0), "most")
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "",
-        "-- nothing",
-        "SELEC good FROM prices",
-        "SELECT colour FROM prices",
-        "SELECT 1; SELECT 2",
-        "SELECT '\0'",
-        "DELETE FROM prices",
-        "DROP TABLE prices",
-        "PRAGMA table_info(prices)",
-        "ATTACH 'elsewhere.db' AS other",
-        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT COUNT(*) FROM n",
-        "SELECT LENGTH(ZEROBLOB(1000000000))",
-        "SELECT COUNT(*) FROM " + ", ".join(f"prices AS p{i}" for i in range(20)),
-        "SELECT load_extension('anything')",
-    ],
-)
-def test_what_is_no_small_reading_statement_is_refused_in_one_sentence(statement, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(CourseError, match="cannot be run"):
-        sql.execute(sql.create(PRICES), statement)
-    assert not list(tmp_path.iterdir())
-
-
-def test_results_are_compared_as_sets_unless_order_was_asked_for():
-    one, other = [("a", 1), ("b", 2)], [("b", 2), ("a", 1)]
-    assert sql.same(one, other)
-    assert not sql.same(one, other, ordered=True)
-    assert not sql.same(one, [*other, ("b", 2)])
 
 
 def test_texts_are_quoted_and_results_written_on_one_line():

@@ -6,7 +6,8 @@ person can mend ends with one sentence and exit code 2, an interruption with 130
 runs, so that ``course --help`` answers at once.
 """
 
-from course_lib.cli import ladder, machine, notebooks, plan, pretrain  # noqa: F401  (each registers its commands)
+# Each registers its commands.
+from course_lib.cli import data, finetune, ladder, machine, notebooks, plan, pretrain  # noqa: F401
 from course_lib.cli.app import app, main
 
 __all__ = ["app", "main"]
@@ -17,6 +18,8 @@ ORDER = (
     "run",
     "ladder",
     "predict",
+    "finetune",
+    "generate",
     "pretrain",
     "evaluate",
     "claims",

@@ -54,9 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def command(example: str, panel: str | None = None) -> Callable[[Command], Command]:
+def command(example: str, panel: str | None = None, group: typer.Typer = app) -> Callable[[Command], Command]:
     """Register a function as a command whose help ends with an example; what it returns is the exit code.
 
+    ``group`` is the application itself, or one of its groups of commands.
     A KeyboardInterrupt that carries a sentence, such as what was saved, ends with that sentence.
     """
 
@@ -68,7 +69,7 @@ def command(example: str, panel: str | None = None) -> Callable[[Command], Comma
             except KeyboardInterrupt as stop:  # which Typer would turn into a silent exit
                 return say(str(stop) or "Interrupted; nothing was left behind.", 130)
 
-        app.command(epilog=f"Example: [bold]{example}[/bold]", rich_help_panel=panel)(guarded)
+        group.command(epilog=f"Example: [bold]{example}[/bold]", rich_help_panel=panel)(guarded)
         return function
 
     return register

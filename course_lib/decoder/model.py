@@ -24,6 +24,8 @@ head, C width of the model, V tokens of the vocabulary.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +67,18 @@ class Cache:
             setattr(self, name, new)
 
 
+@dataclass(frozen=True)
+class Row:
+    """What is special about a row in training: the texts in it, and the places of which more is wanted."""
+
+    lengths: tuple[int, ...] = ()
+    keep: Tensor | None = None
+
+    def kept(self, x_BTC: Tensor) -> Tensor:
+        """The vectors at the places that are kept; all of them, if nothing is said."""
+        return x_BTC if self.keep is None else x_BTC[:, self.keep]
+
+
 class RMSNorm(nn.Module):
     """x / sqrt(mean(x^2) + eps) * weight, over the last dimension, computed in float32."""
 
@@ -87,7 +101,9 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(width, kv_heads * head_dim, bias=bias)
         self.o_proj = nn.Linear(heads * head_dim, width, bias=bias)
 
-    def forward(self, x_BTC: Tensor, turn: Turn, mask: Tensor | None, cache: Cache | None, layer: int) -> Tensor:
+    def forward(
+        self, x_BTC: Tensor, turn: Turn, mask: Tensor | None, cache: Cache | None, layer: int, row: Row
+    ) -> Tensor:
         B, T, _ = x_BTC.shape
         heads = (project(x_BTC).view(B, T, -1, self.head_dim) for project in (self.q_proj, self.k_proj, self.v_proj))
         q, k, v = (x.transpose(1, 2) for x in heads)
@@ -96,8 +112,10 @@ class Attention(nn.Module):
             k, v = cache.extend(layer, k, v)
         # Without a mask the new tokens are all there is (causal), or one token that may see everything.
         causal = mask is None and T > 1
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.shared)
-        return self.o_proj(out.transpose(1, 2).reshape(B, T, -1))
+        texts = zip(*(x.split(row.lengths, 2) for x in (q, k, v)), strict=True) if row.lengths else [(q, k, v)]
+        seen = [F.scaled_dot_product_attention(*text, mask, is_causal=causal, enable_gqa=self.shared) for text in texts]
+        out_BHTD = seen[0] if len(seen) == 1 else torch.cat(seen, 2)
+        return self.o_proj(row.kept(out_BHTD.transpose(1, 2).reshape(B, T, -1)))
 
 
 class MLP(nn.Module):
@@ -124,8 +142,10 @@ class Block(nn.Module):
         self.input_layernorm = RMSNorm(c.hidden_size, c.rms_norm_eps)
         self.post_attention_layernorm = RMSNorm(c.hidden_size, c.rms_norm_eps)
 
-    def forward(self, h_BTC: Tensor, turn: Turn, mask: Tensor | None, cache: Cache | None, layer: int) -> Tensor:
-        h_BTC = h_BTC + self.self_attn(self.input_layernorm(h_BTC), turn, mask, cache, layer)
+    def forward(
+        self, h_BTC: Tensor, turn: Turn, mask: Tensor | None, cache: Cache | None, layer: int, row: Row
+    ) -> Tensor:
+        h_BTC = row.kept(h_BTC) + self.self_attn(self.input_layernorm(h_BTC), turn, mask, cache, layer, row)
         return h_BTC + self.mlp(self.post_attention_layernorm(h_BTC))
 
 
@@ -160,31 +180,48 @@ class Decoder(nn.Module):
         cache: Cache | None = None,
         last: int = 0,
         scores: bool = True,
+        lengths: Sequence[int] = (),
+        keep: Tensor | None = None,
     ) -> Tensor:
         """The logits (B, T, V) of the token after each of ``ids_BT``.
 
         ``mask_BS`` has a zero for each padding token, which must be on the left, and a one for each other token so
         far. With ``cache`` only new tokens are passed, and it is extended. ``last``: only the logits of that many
         last tokens (B, last, V). ``scores=False``: not the logits but what ``lm_head`` makes them of (B, T, C).
+
+        For training, B may be 1 and the row hold several texts of these ``lengths``, none of which sees another
+        (`course_lib.batching.packing`); only the logits at the places ``keep`` (L) are made then: (1, L, V).
         """
         T = ids_BT.shape[1]
         past = cache.length if cache is not None else 0
-        if past + T > len(self.angles):
+        if (longest := max(lengths, default=past + T)) > len(self.angles):
             raise CourseError(
-                f"{past + T} tokens do not fit the {len(self.angles)} positions of this model: shorten them."
+                f"{longest} tokens do not fit the {len(self.angles)} positions of this model: shorten them."
             )
         positions, mask = see(T, past, mask_BS, ids_BT.device)
+        if lengths:
+            positions = torch.cat([positions[:length] for length in lengths])
         turn = self.turn(positions)
         h_BTC = self.model.embed_tokens(ids_BT)
+        top = len(self.model.layers) - 1
         for layer, block in enumerate(self.model.layers):
-            h_BTC = block(h_BTC, turn, mask, cache, layer)
+            # Nothing but the places kept is asked of the last block, beyond what others see of them.
+            row = Row(tuple(lengths), keep if layer == top else None)
+            h_BTC = block(h_BTC, turn, mask, cache, layer, row)
         if cache is not None:
             cache.length += T
         h_BTC = self.model.norm(h_BTC[:, -last:])
         return self.lm_head(h_BTC) if scores else h_BTC
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.norm.weight.device
+
     def turn(self, positions: Tensor) -> Turn:
         """Cosine and signed sine (..., 1, T, D) of the angles at these positions, as `rotate` takes them."""
+        if self.angles.device != positions.device:  # somebody else's weights were moved (`weights.adopt`)
+            self.angles = self.angles.to(positions.device)
         at = self.angles[positions].unsqueeze(-3)
         cos, sin = at.cos(), at.sin()
         dtype = self.model.norm.weight.dtype

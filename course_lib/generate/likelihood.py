@@ -11,6 +11,7 @@ that comes after it, so that this padding needs no mask.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -18,32 +19,38 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from course_lib.decoder import Decoder
-from course_lib.generate.loop import read
+from course_lib.generate.library import LibraryModel
+from course_lib.generate.reading import Model, read
 
 Ids = tuple[int, ...]
 LOGITS = 2**24  # as many scores at a time: 64 MiB
+ALL_LOGITS = 2**27  # and as many where the model computes those of padding, too: 512 MiB
 
 
 @torch.inference_mode()
-def log_probabilities(model: Decoder, pairs: Sequence[tuple[Ids, Ids]], pad: int, rows: int) -> list[float]:
+def log_probabilities(model: Model, pairs: Sequence[tuple[Ids, Ids]], pad: int, rows: int) -> list[float]:
     """The total log-probability of each continuation (not empty) given its prompt (not empty), in natural logarithms.
 
     At most ``rows`` continuations are computed at a time.
     """
     found = [0.0] * len(pairs)
-    for some in _batches(pairs, model.config.max_position_embeddings, rows):
+    most = ALL_LOGITS // model.config.vocab_size if isinstance(model, LibraryModel) else sys.maxsize
+    for some in _batches(pairs, model.config.max_position_embeddings, rows, most):
         for k, value in zip(some, _together(model, [pairs[k] for k in some], pad), strict=True):
             found[k] = value
     return found
 
 
-def _batches(pairs: Sequence[tuple[Ids, Ids]], positions: int, rows: int) -> Iterator[list[int]]:
-    """Indices of pairs whose lengths are similar; those with the same prompt stand together."""
+def _batches(pairs: Sequence[tuple[Ids, Ids]], positions: int, rows: int, most: int) -> Iterator[list[int]]:
+    """Indices of pairs whose lengths are similar; those with the same prompt stand together.
+
+    At most ``most`` tokens of continuations, padded, and no more columns than the model has positions.
+    """
     some: list[int] = []
     for k in sorted(range(len(pairs)), key=lambda k: (len(pairs[k][0]), pairs[k][0], len(pairs[k][1]))):
-        width = len(pairs[k][0]) + max(len(pairs[j][1]) for j in [*some, k])
-        if some and (len(some) == rows or width > positions):
+        longest = max(len(pairs[j][1]) for j in [*some, k])
+        full = len(some) == rows or (len(some) + 1) * longest > most
+        if some and (full or len(pairs[k][0]) + longest > positions):
             yield some
             some = []
         some.append(k)
@@ -51,8 +58,8 @@ def _batches(pairs: Sequence[tuple[Ids, Ids]], positions: int, rows: int) -> Ite
         yield some
 
 
-def _together(model: Decoder, pairs: Sequence[tuple[Ids, Ids]], pad: int) -> list[float]:
-    device = model.angles.device
+def _together(model: Model, pairs: Sequence[tuple[Ids, Ids]], pad: int) -> list[float]:
+    device = model.device
     groups = [(prompt, len(list(same))) for prompt, same in groupby(pairs, key=lambda pair: pair[0])]
     more = max(len(rest) for _, rest in pairs) - 1  # nothing is predicted from the last token
     cache, last_PC, mask = read(model, [prompt for prompt, _ in groups], more, pad)

@@ -13,29 +13,17 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from course_lib.decoder import Cache, Decoder
 from course_lib.generate.decoding import Decoding
 from course_lib.generate.pick import draws, penalise, pick
+from course_lib.generate.reading import AnyCache, Model, read
 from course_lib.generate.text import Line
 
 STAY = 0.75  # with this part of the rows unfinished, or less, the others leave
-TOGETHER = 8  # prompts read at a time
-
-
-def pad_left(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """Token ids (B, T) and their mask, None if all rows are of one length."""
-    longest = max(map(len, rows))
-    ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows], device=device)
-    if all(len(row) == longest for row in rows):
-        return ids, None
-    lengths = torch.tensor([len(row) for row in rows], device=device)
-    return ids, torch.arange(longest, device=device) >= (longest - lengths)[:, None]
 
 
 def write(
-    model: Decoder, lines: Sequence[Line], decoding: Decoding, end: int | None, pad: int, rows: int
+    model: Model, lines: Sequence[Line], decoding: Decoding, ends: frozenset[int], pad: int, rows: int
 ) -> Iterator[None]:
     """Write all lines, at most ``rows`` at a time; yields after each token.
 
@@ -53,34 +41,8 @@ def write(
             mine.select(of_R)
         batch = _Rows(model, some, decoding, mine, logits_PV[of_R], None if mask is None else mask[of_R])
         while batch.lines:
-            batch.step(end)
+            batch.step(ends)
             yield
-
-
-@torch.inference_mode()
-def read(model: Decoder, prompts: Sequence[Sequence[int]], more: int, pad: int) -> tuple[Cache, Tensor, Tensor | None]:
-    """A cache with the prompts in it and room for ``more`` tokens; what the head is to make of the last token of each
-    (P, C); the mask of the tokens so far and those to come (None: no padding).
-
-    Prompts sorted by length are read fastest: a few at a time, each time as long as the longest of the few.
-    """
-    ids, mask = pad_left(prompts, pad, model.angles.device)
-    longest = ids.shape[1]
-    cache, last = Cache(model, len(prompts), longest + more), []
-    for start in range(0, len(prompts), TOGETHER):
-        rows = slice(start, start + TOGETHER)
-        padding = longest - max(map(len, prompts[rows]))
-        few = Cache(model, len(prompts[rows]), longest - padding)
-        last.append(
-            model(ids[rows, padding:], None if mask is None else mask[rows, padding:], few, last=1, scores=False)
-        )
-        for whole, part in ((cache.keys, few.keys), (cache.values, few.values)):
-            # A key knows how far it was turned, not where it stands. A masked value counts 0 times, and 0 times what
-            # fresh memory holds may be no number.
-            whole[:, rows, :, padding:longest] = part
-            whole[:, rows, :, :padding] = 0
-    cache.length = longest
-    return cache, torch.cat(last)[:, 0], mask if mask is None else F.pad(mask, (0, more), value=True)
 
 
 def _seen(lines: Sequence[Line], logits_RV: Tensor) -> Tensor:
@@ -96,10 +58,10 @@ class _Rows:
 
     def __init__(
         self,
-        model: Decoder,
+        model: Model,
         lines: Sequence[Line],
         decoding: Decoding,
-        cache: Cache,
+        cache: AnyCache,
         logits_RV: Tensor,
         mask: Tensor | None,
     ) -> None:
@@ -111,13 +73,13 @@ class _Rows:
         self.seen_RV = _seen(lines, logits_RV) if decoding.repetition_penalty != 1 else None
 
     @torch.inference_mode()
-    def step(self, end: int | None) -> None:
+    def step(self, ends: frozenset[int]) -> None:
         """One token for every unfinished line; without any left, there are no more ``lines``."""
         token_R = self._pick()
         logprob_R = self.logits_RV.gather(1, token_R[:, None])[:, 0] - self.logits_RV.logsumexp(-1)
         for line, token, logprob in zip(self.lines, token_R.tolist(), logprob_R.tolist(), strict=True):
             if line.finish is None:
-                line.add(token, logprob, end, self.decoding.max_new)
+                line.add(token, logprob, ends, self.decoding.max_new)
         self.count += 1
         going = [k for k, line in enumerate(self.lines) if line.finish is None]
         if not going or len(going) <= len(self.lines) * STAY:

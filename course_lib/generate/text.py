@@ -44,13 +44,13 @@ class Line:
         # A visible token is at least one byte, so a stop string that has just ended lies within that many tokens.
         self._window = max((len(text.encode()) for text in stop), default=0) + BEFORE
 
-    def add(self, token: int, logprob: float, end: int | None, longest: int) -> None:
+    def add(self, token: int, logprob: float, ends: frozenset[int], longest: int) -> None:
         """Take the next token; sets ``finish`` when it is the last one."""
         self.ids.append(token)
         self.logprobs.append(logprob)
         if token not in self.hidden:
             self._visible.append(token)
-        if token == end:
+        if token in ends:
             self.finish = "end"
         elif self.stop and self._stops():
             self.finish = "stop"

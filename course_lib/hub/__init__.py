@@ -15,14 +15,24 @@ Left out: uploading, private mirrors with a protocol of their own, and streaming
 
 from course_lib.hub.data import DataFiles, data_files, data_held
 from course_lib.hub.fetch import reachable
-from course_lib.hub.loading import causal_folder, check_causal, check_encoder, load_encoder, load_tokenizer
-from course_lib.hub.models import config_file, model_folder, model_held
+from course_lib.hub.loading import (
+    SAFE,
+    causal_folder,
+    check_causal,
+    check_encoder,
+    load_encoder,
+    load_tokenizer,
+    quiet,
+    sound,
+)
+from course_lib.hub.models import config_file, model_folder, model_held, tokenizer_folder
 from course_lib.hub.shipped import seal
 from course_lib.hub.sources import DATA, MODELS, DataSource, ModelSource, catalogue, data_sets, encoders, writers
 
 __all__ = [
     "DATA",
     "MODELS",
+    "SAFE",
     "DataFiles",
     "DataSource",
     "ModelSource",
@@ -39,7 +49,10 @@ __all__ = [
     "load_tokenizer",
     "model_folder",
     "model_held",
+    "quiet",
     "reachable",
     "seal",
+    "sound",
+    "tokenizer_folder",
     "writers",
 ]

@@ -40,7 +40,7 @@ class DataFiles:
     """Files of one data set. ``label_names`` maps raw label values to class names; empty: every value is a class.
 
     ``test`` is empty when the data set has no test part. Of questions and answers, ``text`` and ``label`` name the two
-    columns.
+    columns; of instructions, ``columns`` says which column is which (empty: as the records look).
     """
 
     name: str
@@ -50,25 +50,31 @@ class DataFiles:
     text: str = "text"
     label: str = "label"
     label_names: Mapping[Any, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 COLUMNS: dict[Task, dict[str, Any]] = {  # what a data set outside the table is taken to have
     "labels": {},
     "answers": {"text": "question", "label": "answer"},
+    "instructions": {},
+}
+KINDS: dict[Task, str] = {
+    "labels": "texts with a class each",
+    "answers": "questions with answers in words",
+    "instructions": "instructions with what was done",
 }
 
 
 def data_files(name: str, task: Task = "labels") -> DataFiles:
     """The files of a data set: a short name, a local file or folder, or a hub id (``org/name/folder@revision``).
 
-    ``task`` is what the caller can read: labelled texts, or questions with answers. Raises CourseError when the data
-    set is not there, is of the other kind, holds no table, or cannot be had.
+    ``task`` is what the caller can read: labelled texts, questions with answers, or instructions. Raises CourseError
+    when the data set is not there, is of another kind, holds no table, or cannot be had.
     """
     source = DATA.get(name)
     if source and source.task != task:
-        kinds = {"labels": "texts with a class each", "answers": "questions with answers in words"}
         raise CourseError(
-            f"The data set {name!r} holds {kinds[source.task]}, but here {kinds[task]} are needed: "
+            f"The data set {name!r} holds {KINDS[source.task]}, but here {KINDS[task]} are needed: "
             f"choose {' or '.join(data_sets(task))}, or a file of yours."
         )
     if source:
@@ -90,7 +96,7 @@ def unnamed(name: str, task: Task) -> DataFiles:
 
 def named(source: DataSource) -> DataFiles:
     """The files of a data set in the table."""
-    columns: Mapping[str, Any] = {"text": source.text, "label": source.label, "label_names": source.label_names}
+    columns: Mapping[str, Any] = {name: getattr(source, name) for name in ("text", "label", "label_names", "columns")}
     if source.asset:
         return DataFiles(source.name, source.format, [asset(source.asset)], [], **columns)
     folder, _ = fetch(*wanted(source))

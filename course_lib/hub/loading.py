@@ -4,7 +4,8 @@ A text model is of one of three kinds. An encoder sees the whole text and gives 
 each token's past only, and continues a text. An encoder-decoder reads one text and writes another. A configuration says
 which by its type, and a lesson that needs one kind says so before the weights of another are downloaded.
 
-Left out: loading causal models. The course's own decoder reads the Llamas (`course_lib.decoder`).
+Left out: loading causal models. The course's own decoder reads the Llamas (`course_lib.decoder`), and what is tuned is
+loaded where its method is known (`course_lib.instruct.models`).
 """
 
 from __future__ import annotations
@@ -140,9 +141,15 @@ def sound(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Transformers without progress bars and loading reports, as before afterwards; what matters is checked here."""
+    """Transformers without progress bars and loading reports, as before afterwards; what matters is checked here.
+
+    And bitsandbytes without advice to install a package that fetches kernels from the hub.
+    """
+    import logging as standard
+
     from transformers.utils import logging
 
+    standard.getLogger("bitsandbytes.backends.cpu").setLevel(standard.ERROR)
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -57,6 +57,26 @@ def config_file(name: str) -> Path:
     return folder / CONFIG
 
 
+def tokenizer_folder(name: str) -> Path:
+    """A folder with a model's configuration and tokenizer, without its weights where those are not here yet.
+
+    Raises CourseError when there is none or it cannot be had.
+    """
+    here = on_this_machine(name)
+    if here:
+        return local_folder(here)
+    repository = repository_of(name)
+
+    def small(names: Iterable[str]) -> list[str]:
+        root = sorted(name for name in names if "/" not in name)
+        if CONFIG not in root or not has_tokenizer(root):
+            raise CourseError(f"The {repository} has no {CONFIG} or no tokenizer: choose a model that is complete.")
+        return [name for name in root if name.endswith(SMALL_FILES)]
+
+    folder, _ = fetch(repository, small)
+    return folder
+
+
 def model_held(name: str) -> bool:
     """Whether nothing of a model of the table has to be downloaded: it comes with the course, or the cache has it."""
     source = MODELS[name]

@@ -15,7 +15,8 @@ from typing import Any, Literal
 from course_lib.errors import CourseError
 
 Kind = Literal["model", "dataset"]
-Task = Literal["labels", "answers"]  # what a row of a data set pairs: a text with a class, or a question with an answer
+# What a row of a data set pairs: a text with a class, a question with an answer, an instruction with what was done.
+Task = Literal["labels", "answers", "instructions"]
 WEIGHTS = "model.safetensors"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # ASCII words, at most one slash before the revision; a data set may go on with folders (`org/name/folder`).
@@ -77,7 +78,8 @@ class DataSource:
     """A data set with a short name: a file of the course (``asset``) or files of a hub repository.
 
     ``label_names`` maps the raw values of the label column to class names; rows with other values are left out. Where
-    ``task`` is "answers", ``text`` is the column of the questions and ``label`` that of the answers, in words.
+    ``task`` is "answers", ``text`` is the column of the questions and ``label`` that of the answers, in words; where it
+    is "instructions", ``columns`` says what `records.read_conversations` calls which of its columns.
     """
 
     name: str
@@ -95,6 +97,7 @@ class DataSource:
     train: tuple[str, ...] = ()
     test: tuple[str, ...] = field(default=())
     task: Task = "labels"
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pinned(self) -> bool:
@@ -159,6 +162,28 @@ MODELS: dict[str, ModelSource] = {
         parameters=134_515_008,
         purpose="a small base model for a GPU, trained on 2 trillion tokens: 30 blocks, 576 wide",
         source="commit and hash of the weights are named in public code built on it",
+        writes=True,
+    ),
+    "smollm2-360m": ModelSource(
+        name="smollm2-360m",
+        repo="HuggingFaceTB/SmolLM2-360M",
+        revision="f8027fd0eaeea54caa13c31d31b9fdc459c38b49",
+        license="Apache-2.0",
+        megabytes=724,
+        parameters=361_821_120,
+        purpose="a base model of which a T4 can train every weight: 32 blocks, 960 wide",
+        source="the commit is named in public experiments and licence lists built on it",
+        writes=True,
+    ),
+    "smollm2-1.7b": ModelSource(
+        name="smollm2-1.7b",
+        repo="HuggingFaceTB/SmolLM2-1.7B",
+        revision="effd688a12921b4cc83e3312b6feb579f70f9c71",
+        license="Apache-2.0",
+        megabytes=3423,
+        parameters=1_711_376_384,
+        purpose="the base model that smollm2-1.7b-instruct was made of, to be tuned with adapters on a GPU",
+        source="the commit is named in public experiments and training guides built on it",
         writes=True,
     ),
     "smollm2-1.7b-instruct": ModelSource(
@@ -232,6 +257,22 @@ DATA: dict[str, DataSource] = {
         purpose="8,792 word problems with worked steps (Cobbe et al. 2021)",
         source="the commit is named in public evaluations and in the data set's own addresses",
         task="answers",
+    ),
+    "dolly": DataSource(
+        name="dolly",
+        repo="databricks/databricks-dolly-15k",
+        revision="bdd27f4d94b9c1f951818a7da7fd7aeea5dbff1a",
+        train=("databricks-dolly-15k.jsonl",),
+        format="json",
+        text="instruction",
+        label="response",
+        label_names={},
+        license="CC-BY-SA-3.0",
+        megabytes=13,
+        purpose="15,011 instructions of seven kinds, written and answered by people (Conover et al. 2023)",
+        source="the commit is named in public training code, with the file's sha256 (2df90833...)",
+        task="instructions",
+        columns={"instruction": "instruction", "input": "context", "output": "response"},
     ),
 }
 

@@ -25,7 +25,7 @@ def macro_f1(truth: Labels, predicted: Labels, classes: int) -> float:
     return float(_macro_f1(_confusion(np.asarray(truth), np.asarray(predicted), classes)[None])[0])
 
 
-def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
+def wilson_interval(successes: float, trials: float, z: float = 1.96) -> tuple[float, float]:
     """The 95% interval of a proportion that also holds near 0 and 1 (Wilson 1927).
 
     ``(p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)``

@@ -6,14 +6,16 @@ A model that has seen a test text in training is tested on its memory. Copies ar
 - **near**: the sets A and B of their word 3-shingles (every three words in a row) have a Jaccard similarity
   ``|A & B| / |A | B|`` of at least the threshold.
 
-Comparing every pair of 25,000 x 25,000 texts is out of the question. Three sieves, each cheaper per text than the next:
+Comparing every pair of 25,000 x 25,000 texts is out of the question. Four sieves, each cheaper per text than the next:
 
 1. Of a near copy at threshold t, at least the share t of all shingles must occur *somewhere* on the other side. One
    look-up in a table of bits finds the few texts for which that holds. This loses nothing.
-2. MinHash: the smallest value of a random hash over A equals that over B with a probability of exactly their Jaccard
+2. One of the shingles that two near copies share must be among the rarest of both, which leaves out texts and pairs
+   that share no more than the wording of a template. This loses nothing either.
+3. MinHash: the smallest value of a random hash over A equals that over B with a probability of exactly their Jaccard
    similarity. A signature of 128 such minima, cut into bands, is looked up in a table (LSH, by `datasketch`), which
    finds the pairs that are probably similar.
-3. The similarity of those pairs is computed exactly, so nothing is dropped by an estimate.
+4. The similarity of those pairs is computed exactly, so nothing is dropped by an estimate.
 
 Left out: paraphrases and translations, which share no shingles.
 
@@ -24,6 +26,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +44,11 @@ def folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+def words(text: str) -> list[str]:
+    """The words of a text, without case and punctuation; of scripts without spaces, the characters."""
+    return _WORD.findall(text.casefold())
+
+
 def exact_copies(texts: Sequence[str], of: Sequence[str]) -> list[int]:
     """Positions of the texts that are, after folding, among ``of``."""
     known = {folded(text) for text in of}
@@ -55,8 +63,59 @@ def near_copies(texts: Sequence[str], of: Sequence[str], threshold: float = 0.7)
     right = _candidates(theirs, mine, threshold)
     if not left or not right:
         return []
-    index = _index([theirs[k] for k in right], threshold)
-    return [k for k in left if any(_similar(mine[k], theirs[right[m]], threshold) for m in index(mine[k]))]
+    rare = [frozenset(keys) for keys in _rarest(every, threshold)]
+    ours, others = rare[: len(texts)], rare[len(texts) :]
+    known = frozenset().union(*(others[m] for m in right))
+    left = [k for k in left if ours[k] & known]
+    index = _index([theirs[m] for m in right], threshold)
+
+    def copied(k: int) -> bool:
+        pairs = (right[one] for one in index(mine[k]))
+        return any(ours[k] & others[m] and _similar(mine[k], theirs[m], threshold) for m in pairs)
+
+    return [k for k in left if copied(k)]
+
+
+def near_twins(texts: Sequence[str], threshold: float = 0.7) -> list[tuple[int, int]]:
+    """Near copies among the texts themselves: for each its position and that of the earlier text it resembles.
+
+    A text that resembles one is not looked up again, so that a hundred copies are a hundred pairs and not five
+    thousand. In one file everything may share a few wordings, so the sieve is what is rare in a text (`_rarest`).
+    """
+    sets = shingles(texts)
+    holders: dict[int, list[int]] = {}
+    found = []
+    for position, rare in enumerate(_rarest(sets, threshold)):
+        likely = sorted({one for key in rare for one in holders.get(key, ())})
+        earlier = next((one for one in likely if _similar(sets[position], sets[one], threshold)), None)
+        if earlier is not None:
+            found.append((position, earlier))
+            continue
+        for key in rare:
+            holders.setdefault(key, []).append(position)
+    return found
+
+
+def _rarest(sets: list[NDArray[np.uint64]], threshold: float) -> list[list[int]]:
+    """The keys of each set that are rarest among all of them, as many as two similar sets cannot differ in.
+
+    Of sets with a similarity of at least t, each has at least the share t of its n keys in common with the other. So
+    among any ``n - ceil(t n) + 1`` of its keys is a common one; and where both take their rarest, by one order of all
+    keys, they take a common one (prefix filtering: Chaudhuri et al. 2006). Keys that one set alone has are left out.
+    """
+    if not sets:
+        return []
+    _, inverse, counts = np.unique(np.concatenate(sets), return_inverse=True, return_counts=True)
+    rank = np.empty(len(counts), np.int64)
+    rank[np.argsort(counts, kind="stable")] = np.arange(len(counts))
+    alone = int((counts == 1).sum())  # these have the first ranks
+    found, start = [], 0
+    for one in sets:
+        mine = np.sort(rank[inverse[start : start + len(one)]])
+        start += len(one)
+        short = mine[: len(one) - int(np.ceil(threshold * len(one) - 1e-9)) + 1]
+        found.append(short[short >= alone].tolist())
+    return found
 
 
 def shingles(texts: Sequence[str]) -> list[NDArray[np.uint64]]:
@@ -64,8 +123,8 @@ def shingles(texts: Sequence[str]) -> list[NDArray[np.uint64]]:
     numbers: dict[str, int] = {}
     keys = []
     for text in texts:
-        words = _WORD.findall(text.casefold())
-        row = np.array([numbers.setdefault(word, len(numbers) + 1) for word in words] or [0], dtype=np.uint64)
+        found = [numbers.setdefault(word, len(numbers) + 1) for word in words(text)]
+        row = np.array(found or [0], dtype=np.uint64)
         row = np.concatenate([row, np.zeros(max(0, SHINGLE - len(row)), np.uint64)])
         count = len(row) - SHINGLE + 1
         key = np.zeros(count, np.uint64)
@@ -96,17 +155,20 @@ def _candidates(mine: list[NDArray[np.uint64]], theirs: list[NDArray[np.uint64]]
 
 def _index(sets: list[NDArray[np.uint64]], threshold: float) -> Callable[[NDArray[np.uint64]], list[int]]:
     """A function that gives the positions of the sets probably similar to the one it is called with."""
-    from datasketch import MinHash, MinHashLSH
-
-    def signature(keys: NDArray[np.uint64]) -> MinHash:
-        minhash = MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=int)
-        minhash.update_batch((keys >> np.uint64(32)).tolist())  # the upper half is the well mixed one
-        return minhash
+    from datasketch import MinHashLSH
 
     table = MinHashLSH(num_perm=PERMUTATIONS, params=_bands(threshold))
     for position, keys in enumerate(sets):
-        table.insert(position, signature(keys), check_duplication=False)
-    return lambda keys: sorted(table.query(signature(keys)))
+        table.insert(position, _signature(keys), check_duplication=False)
+    return lambda keys: sorted(table.query(_signature(keys)))
+
+
+def _signature(keys: NDArray[np.uint64]) -> Any:
+    from datasketch import MinHash
+
+    minhash = MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=int)
+    minhash.update_batch((keys >> np.uint64(32)).tolist())  # the upper half is the well mixed one
+    return minhash
 
 
 def _bands(threshold: float) -> tuple[int, int]:

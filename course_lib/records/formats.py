@@ -72,7 +72,7 @@ def _csv(path: Path, delimiter: str, text: str, label: str) -> Table:
 
 def _csv_rows(path: Path, delimiter: str, text: str, label: str) -> tuple[list[str], list[int]]:
     """The header, and the line of the file on which each row begins; every row has as many fields as the header."""
-    rows = _csv_fields(path, delimiter)
+    rows = csv_fields(path, delimiter)
     _, header = next(rows, (1, []))
     if not header:
         raise CourseError(f"{path.name} is empty: it needs a header and rows.")
@@ -90,8 +90,8 @@ def _csv_rows(path: Path, delimiter: str, text: str, label: str) -> tuple[list[s
     return header, lines
 
 
-def _csv_fields(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not blank, with the line on which it begins."""
+def csv_fields(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Each row of a table that is not blank, with the line on which it begins; the first is the header."""
     with path.open(encoding="utf-8-sig", newline="") as file, _long_fields():
         reader = csv.reader(_with_end(file), delimiter=delimiter)
         begin = 1

@@ -16,11 +16,13 @@ import numpy as np
 from course_lib.errors import CourseError
 from course_lib.teach import figure, labels, summaries
 from course_lib.teach.figure import COLOURS, GREY, HATCHES, INK, LINES, MARKERS, Figure
+from course_lib.teach.matrix_plot import matrix
 from course_lib.teach.tables import Table, table
 from course_lib.teach.values import Curve, Point, column, curve, named, number, some
 
 __all__ = [
-    "Figure", "Point", "Table", "bars", "confusion", "histogram", "learning_curves", "line", "scatter_cost", "table",
+    "Figure", "Point", "Table", "bars", "confusion", "histogram", "learning_curves", "line", "matrix", "scatter_cost",
+    "table",
 ]  # fmt: skip
 
 REFERENCE: dict[str, Any] = {"color": GREY, "ls": (0, (1, 2)), "lw": 1.3}

@@ -128,8 +128,7 @@ class Run:
     def prepare(self) -> None:
         """Put the model on its device, in training mode, and make the optimizer."""
         _seed(self.config.seed, self.accelerator.process_index)
-        rate, decay, betas = self.config.learning_rate, self.config.weight_decay, (0.9, self.config.beta2)
-        self.optimizer = torch.optim.AdamW(self.groups, rate, betas, weight_decay=decay, fused=True)
+        self.optimizer = _optimizer(self.groups, self.config)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.learning = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.bare.zero_grad(set_to_none=True)  # an interrupted step may have left gradients behind
@@ -304,6 +303,15 @@ def _accelerator(precision: str) -> Accelerator:
             return accelerator
     AcceleratorState._reset_state()
     raise CourseError(f"This machine cannot train with precision={wanted!r}; choose 'auto' or 'no'.")
+
+
+def _optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:
+    options: dict[str, Any] = {"lr": config.learning_rate, "betas": (0.9, config.beta2), "weight_decay": config.weight_decay}
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, fused=True, **options)
+    import bitsandbytes
+
+    return bitsandbytes.optim.AdamW8bit(groups, **options)
 
 
 def _seed(seed: int, rank: int) -> None:

@@ -21,6 +21,7 @@ class TrainConfig:
     clip: float = 1.0  # largest norm of the gradient
     accumulate: int = 1  # batches per step
     precision: str = "auto"  # "no", "fp16", "bf16", or what suits the hardware
+    optimizer: str = "adamw"  # or "adamw-8bit": its two moments in 8 bits (Dettmers et al. 2022), by bitsandbytes
     seed: int = 0
     evaluate_every: int = 0  # 0: after each epoch
     patience: int = 0  # evaluations without improvement before stopping; 0: never
@@ -46,6 +47,8 @@ class TrainConfig:
             raise CourseError(f"warmup is a share of all steps, between 0 and 1, not {self.warmup}.")
         if self.precision not in ("auto", "no", "fp16", "bf16"):
             raise CourseError(f"precision must be auto, no, fp16 or bf16, not {self.precision!r}.")
+        if self.optimizer not in ("adamw", "adamw-8bit"):
+            raise CourseError(f"optimizer must be adamw or adamw-8bit, not {self.optimizer!r}.")
         if self.memory not in ("check", "ignore"):
             raise CourseError(f"memory must be check or ignore, not {self.memory!r}.")
         if self.save_to is not None:

@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,7 @@ def _tensors(run: Run, states: list[dict[str, Any]]) -> dict[str, Tensor]:
     tensors = {f"model/{name}": value for name, value in learned(run.bare).items()}
     tensors |= {f"best/{name}": value for name, value in run.best.items()}
     for index, entry in run.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{name}": torch.as_tensor(value) for name, value in entry.items()}
+        tensors |= {f"optimizer/{index}/{name}": torch.as_tensor(value) for name, value in _flat(entry)}
     for rank, state in enumerate(states):
         tensors |= {f"random/{rank}/{name}": value for name, value in state["tensors"].items()}
     return tensors
@@ -147,11 +148,22 @@ def _check(mine: dict[str, Any], saved: dict[str, Any], path: Path) -> None:
             )
 
 
+def _flat(entry: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The state of one weight by name; bitsandbytes keeps what it quantized in a dictionary of its own."""
+    for name, value in entry.items():
+        if isinstance(value, dict):
+            yield from value.items()
+        else:
+            yield name, value
+
+
 def _restore_optimizer(run: Run, tensors: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
+    state: dict[int, dict[str, Any]] = {}
     for key, value in tensors.items():
         index, name = key.split("/", 1)
-        state.setdefault(int(index), {})[name] = value
+        # torch counts steps in a tensor of floats, bitsandbytes in a plain whole number.
+        whole = name == "step" and not value.is_floating_point()
+        state.setdefault(int(index), {})[name] = int(value) if whole else value
     run.optimizer.load_state_dict({"state": state, "param_groups": run.optimizer.state_dict()["param_groups"]})
 
 

@@ -4,14 +4,12 @@ A question is asked in the words of `table_topics`; its statement has one of ten
 the largest, an order with a limit, a group). The answer is computed twice: by sqlite3 on the statement and by Python
 on the printed table.
 
-What a model writes is run by ``execute``: in memory, reading only, and stopped when it takes too long, because a
-statement from a model is a statement from a stranger. Two results are the same when they have the same rows in any
-order, unless the statement orders them itself. Left out: joins, averages, dates, several statements.
+Statements are run by `metrics.sql`, which also compares what a model writes with them. Left out: joins, averages,
+dates, several statements.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +17,10 @@ from random import Random
 from types import MappingProxyType
 
 from course_lib.errors import CourseError
+from course_lib.metrics.sql import Rows, execute
 from course_lib.world.place import Place
 from course_lib.world.tables import Table
 from course_lib.world.tables import sample as sample_table
-
-Rows = list[tuple[object, ...]]
 
 # The form of each kind of question; {key}, {word} and {number} are the columns.
 FORMS: Mapping[str, str] = MappingProxyType({
@@ -44,9 +41,6 @@ LAYOUTS = (
     (15, "{text}", "Question: {question}\nSQL: {sql}"),
     (10, "{schema}", "{question}\n{sql};"),
 )
-READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
-MOST_INSTRUCTIONS = 1_000_000  # of sqlite's own machine: a tenth of a second or so
-LONGEST_VALUE = 10_000  # bytes of one text or blob, and of the statement itself
 
 
 @dataclass(frozen=True)
@@ -100,32 +94,6 @@ def create(table: Table) -> str:
     rows = ", ".join(f"({quoted(one)}, {quoted(two)}, {three})" for one, two, three in table.rows)
     name = table.topic.name
     return f"CREATE TABLE {name} ({key} TEXT, {word} TEXT, {number} INTEGER);\nINSERT INTO {name} VALUES {rows};"
-
-
-def execute(made: str, sql: str) -> Rows:
-    """The rows that one reading statement gives on a table made by ``made``, in memory.
-
-    Raises CourseError with sqlite's reason when the statement is wrong, would change something or takes too long.
-    """
-    connection = sqlite3.connect(":memory:")
-    try:
-        connection.executescript(made)
-        connection.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in READING else sqlite3.SQLITE_DENY)
-        connection.set_progress_handler(lambda: 1, MOST_INSTRUCTIONS)
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
-        cursor = connection.execute(sql)
-        if cursor.description is None:
-            raise sqlite3.ProgrammingError("it is empty")
-        return cursor.fetchmany(1000)
-    except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
-        raise CourseError(f"The statement {sql!r} cannot be run ({error}); write one SELECT over the table.") from error
-    finally:
-        connection.close()
-
-
-def same(first: Rows, second: Rows, *, ordered: bool = False) -> bool:
-    """Whether two results have the same rows: in the same order, or (as SQL means it without ORDER BY) in any."""
-    return first == second if ordered else Counter(first) == Counter(second)
 
 
 def written(rows: Sequence[Sequence[object]]) -> str:

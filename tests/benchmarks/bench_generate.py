@@ -69,8 +69,7 @@ def models(seed: int) -> tuple[Writer, Any, list[str]]:
     tokenizer = train_tokenizer(texts, SHAPE.vocab_size, SHAPE.max_position_embeddings)
     model = Decoder(SHAPE)
     initialise(model, seed)
-    writer = Writer(model, tokenizer)
-    writer.end = None
+    writer = Writer(model, tokenizer, ends=())
     plain = {name: value for name, value in SHAPE.to_hf().items() if name not in ("architectures", "model_type")}
     llama = transformers.LlamaForCausalLM(transformers.LlamaConfig(**plain)).eval()
     llama.load_state_dict(model.state_dict())

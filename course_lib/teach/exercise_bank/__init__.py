@@ -8,4 +8,5 @@ LESSONS = {
     "01": ("static_state", "checkpointing", "cache_bytes", "zero_share", "training_days"),
     "02": ("few_shot_prompt", "majority_vote", "retrieval_recall", "perplexity", "break_even"),
     "03": ("interval", "trainable", "cache_saving", "macro_f1", "choose_rung"),
+    "04": ("learned_tokens", "word_overlap", "packed_attention", "copied_questions", "judge_positions"),
 }

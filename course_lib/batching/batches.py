@@ -7,7 +7,7 @@ still random. (A pool is at most a quarter of the records: if it were all of the
 epoch.) The order of an epoch depends on nothing but the seed and the epoch's number, so a resumed run finds its place
 by counting.
 
-Left out: packing several texts into one row, which needs block-diagonal attention.
+Left out: packing several texts into one row (`packing`).
 """
 
 from __future__ import annotations

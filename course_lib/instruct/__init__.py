@@ -1,0 +1,1 @@
+"""Lesson 04: from a model that continues text to one that answers."""
