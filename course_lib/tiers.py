@@ -42,6 +42,10 @@ class Tier:
     samples: int  # answers that are put to a vote
     pretrain_model: str  # the size of the base model that a lesson begins to train
     pretrain_steps: int  # and for how long: about 100 seconds
+    base: str  # the model that is taught to answer, a short name of hub.MODELS
+    method: str  # how: full, last-n, lora or qlora
+    instructions: str  # "world" or a short name of hub.DATA; what it learns from
+    example_budgets: tuple[int, ...]  # sizes of the comparison "how many examples are needed", ascending
     epochs: int  # of fine-tuning
     head_epochs: int  # of a head on a frozen encoder
     rnn_epochs: int  # of a recurrent network from scratch
@@ -71,6 +75,10 @@ TIERS: dict[str, Tier] = {
             samples=3,
             pretrain_model="course-base-small",
             pretrain_steps=20,
+            base="course-base-small",
+            method="full",
+            instructions="world",
+            example_budgets=(8, 32),
             epochs=1,
             head_epochs=5,
             rnn_epochs=2,
@@ -94,6 +102,10 @@ TIERS: dict[str, Tier] = {
             samples=5,
             pretrain_model="course-base-small",
             pretrain_steps=140,
+            base="course-base",
+            method="full",
+            instructions="world",
+            example_budgets=(40, 160, 480),
             epochs=2,
             head_epochs=30,
             rnn_epochs=8,
@@ -117,6 +129,10 @@ TIERS: dict[str, Tier] = {
             samples=8,
             pretrain_model="course-base",
             pretrain_steps=1000,
+            base="smollm2-1.7b",
+            method="qlora",
+            instructions="dolly",
+            example_budgets=(25, 100, 300),
             epochs=2,
             head_epochs=30,
             rnn_epochs=4,
@@ -140,6 +156,10 @@ TIERS: dict[str, Tier] = {
             samples=16,
             pretrain_model="course-base",
             pretrain_steps=2000,
+            base="smollm2-1.7b",
+            method="lora",
+            instructions="dolly",
+            example_budgets=(100, 500, 3000),
             epochs=3,
             head_epochs=30,
             rnn_epochs=4,

@@ -156,7 +156,7 @@ def train_once(order: dict[str, Any]) -> None:
     Path(order["result"]).write_text(json.dumps(outcome), encoding="utf-8")
 
 
-def serve() -> None:
+def serve(carry_out: Callable[[dict[str, Any]], None]) -> None:
     """Carry out orders in forked children until standard input ends."""
     import torch._dynamo  # noqa: F401  (what training imports at first use, so that no child needs to)
 
@@ -168,7 +168,7 @@ def serve() -> None:
         if child == 0:
             status = 1
             try:
-                train_once(json.loads(line))
+                carry_out(json.loads(line))
                 status = 0
             finally:
                 sys.stderr.flush()
@@ -183,4 +183,4 @@ if __name__ == "__main__":
         train_once(json.loads(sys.argv[1]))
         say("ended")
     else:
-        serve()
+        serve(train_once)

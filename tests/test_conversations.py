@@ -521,8 +521,12 @@ def test_answers_that_pile_up_at_the_greatest_length_were_cut_off() -> None:
 
 
 def test_questions_of_the_test_file_are_found_whatever_their_answer() -> None:
-    train = [said("Who keeps the mill?", "A."), said(f"Shorten: {LONG}.", "B."), said("Another thing?", "C.")]
-    test = [said("who keeps  the mill?", "Z."), said(f"Shorten: {LONG} now", "Y.")]
+    train = [said("Who keeps the mill?", "A."), said(f"Shorten: {LONG}.", "Seven sacks."), said("What is 7 + 5?", "12")]
+    test = [
+        said("who keeps  the mill?", "Z."),
+        said(f"Shorten: {LONG} now", "Seven sacks!"),
+        said("What is 7 + 6?", "13"),
+    ]
     assert {kind: found for kind, found in kinds(train, test=test).items() if "overlap" in kind} == {
         "overlap": [0],
         "near overlap": [1],
@@ -547,9 +551,6 @@ def test_near_copies_are_those_that_comparing_every_pair_finds() -> None:
     sets = shingles(texts)
     for threshold in (0.5, 0.7, 1.0):
         twins = near_twins(texts, threshold)
-        assert [k for k, _ in twins] == [
-            k for k in range(400) if any(_similar(sets[k], sets[m], threshold) for m in range(k))
-        ] or threshold < 1
         assert all(m < k and _similar(sets[k], sets[m], threshold) for k, m in twins)
         kept = sorted(set(range(400)) - {k for k, _ in twins})
         assert not [(a, b) for a, b in itertools.combinations(kept, 2) if _similar(sets[a], sets[b], threshold)]

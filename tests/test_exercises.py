@@ -246,6 +246,49 @@ def days_in_exaflops(parameters: float, tokens: float, gpus: int, rate: float, u
     return np.float64(6 * parameters / 1e18 * tokens) / (gpus * rate * utilisation / 1e18) / 3600 / 24
 
 
+def learned_turn_by_turn(tokens: list[str], roles: list[str]) -> np.ndarray:
+    flags, inside = [], False
+    for token, role in zip(tokens, roles, strict=True):
+        flags.append(inside and role == "assistant")
+        inside = token == "<|assistant|>" or (inside and token != "<|end|>")
+    return np.array(flags)
+
+
+def f1_by_precision_and_recall(answer: list[str], reference: list[str]) -> float:
+    left, common = list(reference), 0
+    for word in answer:
+        if word in left:
+            left.remove(word)
+            common += 1
+    if not common:
+        return 0
+    precision, recall = common / len(answer), common / len(reference)
+    return 2 / (1 / precision + 1 / recall)
+
+
+def may_see_by_segments(i: int, j: int, lengths: list[int]) -> Any:
+    segments = np.repeat(np.arange(len(lengths)), lengths)
+    return (segments[i] == segments[j]) & (j <= i)
+
+
+def copies_with_numpy(train: list[str], test: list[str]) -> Any:
+    def keys(text: str) -> np.ndarray:
+        words = text.split()
+        return np.unique([" ".join(three) for three in zip(words, words[1:], words[2:], strict=False)])
+
+    def near(a: str, b: str) -> bool:
+        common = len(np.intersect1d(keys(a), keys(b)))
+        return 2 * common >= len(keys(a)) + len(keys(b)) - common
+
+    return {k for k, text in enumerate(train) if any(near(text, other) for other in test)}
+
+
+def judged_with_numpy(verdicts: list[tuple[str, str]]) -> np.ndarray:
+    first = np.array(verdicts) == "first"
+    steady = first[:, 0] != first[:, 1]
+    return np.array([first[steady, 0].mean(), first.mean()])
+
+
 @pytest.mark.parametrize(
     ("id", "answer"),
     [
@@ -273,6 +316,11 @@ def days_in_exaflops(parameters: float, tokens: float, gpus: int, rate: float, u
         ("03-macro-f1", macro_f1_with_numpy),
         ("03-macro-f1", macro_f1_by_precision_and_recall),
         ("03-macro-f1", macro_f1_with_sklearn),
+        ("04-mask", learned_turn_by_turn),
+        ("04-token-f1", f1_by_precision_and_recall),
+        ("04-pack", may_see_by_segments),
+        ("04-duplicates", copies_with_numpy),
+        ("04-judge-bias", judged_with_numpy),
         ("03-choose-rung", choose_by_sorting),
         ("03-choose-rung", choose_with_pandas),
     ],
@@ -317,6 +365,21 @@ def test_the_cache_asked_for_is_the_one_worked_out_by_hand() -> None:
 def test_the_days_asked_for_are_those_worked_out_by_hand() -> None:
     # 6 * 13e9 * 1.4e12 = 1.092e23 operations; 1000 * 312e12 * 0.4 = 1.248e17 a second: 875,000 s, 10.127 days
     assert run(TASKS["01-days"].code)(13e9, 1.4e12, 1000, 312e12, 0.4) == pytest.approx(875_000 / 86_400)
+
+
+def test_f1_over_words_is_that_of_the_metrics() -> None:
+    from course_lib.metrics.text import token_f1
+
+    f1 = run(TASKS["04-token-f1"].code)
+    for answer, reference in [("old stone bridge", "bridge of vell"), ("very very good", "very good"), ("so", "no")]:
+        assert f1(answer.split(), reference.split()) == pytest.approx(token_f1(answer, reference))
+
+
+def test_the_copies_asked_for_are_those_that_the_course_drops() -> None:
+    from course_lib.records.duplicates import near_copies
+
+    for case in MODULES["copied_questions"].COPIED_CASES:
+        assert run(TASKS["04-duplicates"].code)(*case.args) == near_copies(*case.args, threshold=0.5)
 
 
 def test_the_interval_asked_for_is_the_one_that_was_worked_out_by_hand() -> None:
@@ -375,6 +438,20 @@ def test_the_interval_asked_for_is_the_one_that_was_worked_out_by_hand() -> None
         ("03-choose-rung", lambda r: min(r, key=lambda row: row["cpu_seconds"]), 'return its name, `row["rung"]`'),
         ("03-choose-rung", lambda r: 3, "where the name of a rung is wanted"),
         ("03-choose-rung", lambda r: r[0]["name"], "KeyError: 'name'"),
+        (
+            "04-mask",
+            lambda t, r: [i for i, role in enumerate(r) if role == "assistant"],
+            "True or False for each token",
+        ),
+        ("04-mask", lambda t, r: [True], "does it use its arguments?"),
+        ("04-mask", lambda t, r: "assistant" in r, "the truth value True where a list"),
+        ("04-token-f1", lambda a, r: [0.5], "a list [0.5] where one number is wanted"),
+        ("04-pack", lambda i, j, n: [i, j], "where True or False is wanted"),
+        ("04-pack", lambda i, j: j <= i, "cannot be called"),
+        ("04-duplicates", lambda a, b: a[:1], "return the places"),
+        ("04-duplicates", lambda a, b: 2, "where a list of places is wanted"),
+        ("04-judge-bias", lambda v: 0.5, "two numbers are wanted"),
+        ("04-judge-bias", lambda v: (v.count(("first", "second")) / len(v), 0.5), "right would be"),
     ],
 )
 def test_a_wrong_answer_is_told_what_is_wrong(id: str, answer: Any, sentence: str) -> None:

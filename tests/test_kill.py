@@ -41,9 +41,9 @@ def environment() -> dict[str, str]:
 class Trainer:
     """The server of `kill_target`, and what is to be known about the children it forks."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = "kill_target.py", *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "kill_target.py")],
+            [sys.executable, str(HERE / program), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -421,6 +421,7 @@ def test_an_answer_is_changed_in_the_panel(checked: Review) -> None:
     panel.field.value = "  "
     panel.buttons["save"].click()
     assert "Not possible" in panel.status.value
+    panel.field.value = "not kept yet"
     panel.buttons["leave"].click()
     assert checked.kept()[0]["output"] == "the carp"
 

@@ -57,12 +57,12 @@ BY_HAND = {
 
 @pytest.fixture(scope="module")
 def train():
-    return mixture(TRAIN, Random(1), 150 * len(KINDS))
+    return mixture(TRAIN, Random(1), 120 * len(KINDS))
 
 
 @pytest.fixture(scope="module")
 def test():
-    return mixture(TEST, Random(2), 80 * len(KINDS))
+    return mixture(TEST, Random(2), 60 * len(KINDS))
 
 
 def test_there_are_tasks_of_all_the_sorts_that_the_lesson_needs():
@@ -114,13 +114,13 @@ def test_what_a_person_would_call_right_is_right_and_wrong_is_wrong(name, input_
 
 
 def test_a_note_gives_what_is_asked_for():
-    note = {"input": "In Belu Ama Sesay sold 2 drums for 7 kori. It rained that day."}
-    for what, answer in (("person", "Ama Sesay"), ("village", "Belu"), ("price", "7 kori")):
+    note = {"input": "At the old mill Ama Sesay sold 2 drums for 7 kori. It rained that day."}
+    for what, answer in (("person", "Ama Sesay"), ("place", "the old mill"), ("price", "7 kori")):
         assert checked({**note, "instruction": f"Find the {what} in the text."}, answer) is True
         assert checked({**note, "instruction": f"Find the {what} in the text."}, "Bo") is False
     asked = {**note, "instruction": "Find the name, the place and the price."}
-    assert checked(asked, "name: Ama Sesay; place: Belu; price: 7 kori") is True
-    assert checked(asked, "place: Belu; name: Ama; price: 7 kori") is False
+    assert checked(asked, "name: Ama Sesay; place: the old mill; price: 7 kori") is True
+    assert checked(asked, "place: the old mill; name: Ama; price: 7 kori") is False
     assert checked(asked, "Ama Sesay, Belu, 7 kori") is False
 
 
@@ -222,7 +222,7 @@ def test_test_records_name_other_people(train, test):
 def test_training_uses_wordings_to_be_seen_and_a_quarter_of_the_tests_new_ones(train, test):
     assert {record["wording"] for record in train} == {"seen"}
     shares = Counter((record["task"], record["wording"]) for record in test)
-    assert {shares[name, "new"] for name in KINDS} == {20}
+    assert {shares[name, "new"] for name in KINDS} == {15}
     seen = {record["instruction"] for record in train}
     assert not [r for r in test if r["wording"] == "new" and r["instruction"] in seen]
 

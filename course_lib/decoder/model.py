@@ -113,7 +113,10 @@ class Attention(nn.Module):
         # Without a mask the new tokens are all there is (causal), or one token that may see everything.
         causal = mask is None and T > 1
         texts = zip(*(x.split(row.lengths, 2) for x in (q, k, v)), strict=True) if row.lengths else [(q, k, v)]
-        seen = [F.scaled_dot_product_attention(*text, mask, is_causal=causal, enable_gqa=self.shared) for text in texts]
+        seen = [
+            F.scaled_dot_product_attention(a, b, c, attn_mask=mask, is_causal=causal, enable_gqa=self.shared)
+            for a, b, c in texts
+        ]
         out_BHTD = seen[0] if len(seen) == 1 else torch.cat(seen, 2)
         return self.o_proj(row.kept(out_BHTD.transpose(1, 2).reshape(B, T, -1)))
 

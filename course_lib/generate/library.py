@@ -3,8 +3,8 @@
 Qwen, Gemma, Mistral or GPT-2 differ from a Llama in a bias, a norm or the way positions come in; the loop of decoding
 need not know. What it does need, every causal model of transformers can do: read new tokens behind a cache, heed a mask
 of the padding on the left, give the scores of the last token only, and let rows leave the cache. A decoder of our own
-takes about two thirds of the time, which is why Llamas are adopted (`course_lib.decoder.adopt`) and only the rest is
-asked this way.
+takes about three quarters of the time, which is why Llamas are adopted (`course_lib.decoder.adopt`) and only others
+are asked this way.
 
 Left out: models without a cache of keys and values, and prompts that were learned (prefix tuning).
 """

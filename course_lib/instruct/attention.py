@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_lib import hub
 from course_lib.batching import packed
 from course_lib.decoder import Decoder
 
@@ -45,10 +46,11 @@ def attention(
     window, scale, drop = options.get("sliding_window"), options.get("scaling"), options.get("dropout", 0.0)
     shared = q.shape[1] != k.shape[1]
     pieces = []
-    for one in zip(*(x.split(list(lengths), 2) for x in (q, k, v)), strict=True):
-        near = _near(one[0], window)
-        out = F.scaled_dot_product_attention(*one, near, drop, is_causal=near is None, scale=scale, enable_gqa=shared)
-        pieces.append(out)
+    for a, b, c in zip(*(x.split(list(lengths), 2) for x in (q, k, v)), strict=True):
+        near = _near(a, window)
+        pieces.append(
+            F.scaled_dot_product_attention(a, b, c, near, drop, is_causal=near is None, scale=scale, enable_gqa=shared)
+        )
     return torch.cat(pieces, 2).transpose(1, 2), None
 
 
@@ -70,7 +72,8 @@ def use_packing(model: Any) -> bool:
     AttentionMaskInterface.register(NAME, sdpa_mask)
     before = model.config._attn_implementation
     try:
-        model.set_attn_implementation(NAME)
+        with hub.quiet():  # where it cannot be changed, transformers says so at length
+            model.set_attn_implementation(NAME)
         works = packs(model)
     except (NotImplementedError, TypeError, ValueError, RuntimeError, IndexError):
         works = False
@@ -88,9 +91,11 @@ def packs(model: Any) -> bool:
     items = [(ids, [True] * len(ids)) for ids in texts]
     training = model.training
     model.eval()
-    together = forward(model, _to(packed(items), device)).float()
-    apart = torch.cat([model(input_ids=torch.tensor([ids], device=device)).logits[0, :-1] for ids in texts]).float()
-    model.train(training)
+    try:
+        together = forward(model, _to(packed(items), device)).float()
+        apart = torch.cat([model(input_ids=torch.tensor([ids], device=device)).logits[0, :-1] for ids in texts]).float()
+    finally:
+        model.train(training)
     return together.shape == apart.shape and bool((together - apart).abs().max() <= CLOSE * apart.abs().max())
 
 

@@ -70,6 +70,7 @@ class Learner:
             model.save_pretrained(folder, save_embedding_layers=False)
         else:
             model.config.use_cache = True
+            model.generation_config.eos_token_id = sorted(self.chat.stop_ids)  # so that other programs stop, too
             model.save_pretrained(folder)
         self.tokenizer.chat_template = self.chat.template
         self.tokenizer.save_pretrained(folder)
@@ -97,7 +98,9 @@ def load(name: str, tuning: Tuning, machine: Hardware | None = None) -> Learner:
         model = choose(model, tuning)
     model.config.use_cache = False
     if tuning.checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        # Renamed in transformers 5.23.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     packing = tuning.packing and use_packing(model.get_base_model() if tuning.adapts else model)
     trained = model
     if packing and not tuning.checkpointing and not decoder.unlike_llama(model):

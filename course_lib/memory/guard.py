@@ -282,23 +282,53 @@ def _advice(program: Program, forecast: Forecast, room: _Room) -> Iterator[str]:
 def _changes(program: Program) -> Iterator[tuple[str, str, Program]]:
     """Programs that need less than this one: of each kind the mildest first, with its description."""
     batch = program.batch
-    rows = max((t.shape[0] for t in batch.values() if isinstance(t, Tensor) and t.dim()), default=1)
-    longest = _longest(batch)
+    rows, longest = _texts(batch), max(batch.get("lengths") or [_longest(batch)])
     if program.precision == "no" and hardware.detect().precision != "no":
         precision = hardware.detect().precision
         yield "precision", f"precision={precision!r}", replace(program, precision=precision)
     for fewer in _halves(rows, 1):
         more = program.accumulate * -(-rows // fewer)
-        other = replace(program, batch=_cut(batch, 0, rows, fewer), accumulate=more)
+        other = replace(program, batch=_fewer(batch, fewer), accumulate=more)
         yield "batch", f"batch_size={fewer} with accumulate={more}", other
     for shorter in _halves(longest, SHORTEST):
-        other = replace(program, batch=_cut(batch, 1, longest, shorter))
+        other = replace(program, batch=_shorter(batch, shorter))
         yield "length", f"a limit of {shorter} tokens a text", other
 
 
 def _longest(batch: Batch) -> int:
     """The longest second dimension in a batch: its tokens, where it has texts."""
     return max((t.shape[1] for t in batch.values() if isinstance(t, Tensor) and t.dim() > 1), default=1)
+
+
+def _texts(batch: Batch) -> int:
+    """How many texts a batch has: its rows, or what was packed into one row (`course_lib.batching.packing`)."""
+    tensors = [t for t in batch.values() if isinstance(t, Tensor) and t.dim()]
+    rows = [t.shape[0] for t in tensors if t.dim() > 1] or [t.shape[0] for t in tensors] or [1]
+    return len(batch["lengths"]) if "lengths" in batch else max(rows)
+
+
+def _fewer(batch: Batch, texts: int) -> Batch:
+    if "lengths" in batch:
+        return _repacked(batch, batch["lengths"][-texts:])
+    return _cut(batch, 0, _texts(batch), texts)
+
+
+def _shorter(batch: Batch, limit: int) -> Batch:
+    if "lengths" in batch:
+        return _repacked(batch, tuple(min(length, limit) for length in batch["lengths"]))
+    return _cut(batch, 1, _longest(batch), limit)
+
+
+def _repacked(batch: Batch, lengths: Any) -> Batch:
+    """A packed row of these lengths, with labels in proportion."""
+    tokens, old = sum(lengths), sum(batch["lengths"])
+    share = {t.shape[0]: -(-t.shape[0] * tokens // old) for t in batch.values() if isinstance(t, Tensor)}
+    cut = {
+        name: t.narrow(0, 0, share[t.shape[0]]) if t.dim() == 1 else t.narrow(1, 0, tokens)
+        for name, t in batch.items()
+        if isinstance(t, Tensor)
+    }
+    return {**batch, **cut, "lengths": lengths}
 
 
 def _halves(number: int, least: int) -> Iterator[int]:

@@ -272,7 +272,7 @@ def held(model: nn.Module) -> Iterator[Tensor]:
         state = getattr(parameter, "quant_state", None)
         while state is not None:  # the scales of the scales are a state within the state
             yield from (tensor for tensor in (state.absmax, state.code, state.offset) if isinstance(tensor, Tensor))
-            state = state.state2
+            state = getattr(state, "state2", None)
 
 
 # -- the real thing ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ itself is not touched: what a forward pass changes in a module, it changes in th
 Two things remain visible to a program: its loss function is called once more, and what that call puts away somewhere
 outside the model is a tensor without numbers.
 
-Left out: optimizers other than AdamW.
+Left out: optimizers other than AdamW in 32 and in 8 bits.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ from course_lib.memory.trace.log import Log
 from course_lib.memory.trace.record import Recorder
 
 LIMIT = 50_000  # operations traced; a program of more is not worth the wait
+QUANTIZED, BLOCK = 4096, 256  # weights of a tensor from which on its moments are in 8 bits, and of a block of them
 
-Batch = Mapping[str, Tensor]
+Batch = Mapping[str, Any]  # tensors, and of a packed row the lengths in it
 Loss = Callable[[Any, Any], Tensor]
 
 
@@ -56,6 +57,7 @@ class Program:
     accumulate: int = 1
     processes: int = 1
     keeps_best: bool = False  # a copy of what is learned, for early stopping
+    optimizer: str = "adamw"  # or "adamw-8bit"
 
     @property
     def optimized(self) -> list[Tensor]:
@@ -89,7 +91,7 @@ def trace(program: Program) -> Log:
         recorder = stack.enter_context(_Bounded())
         _load(recorder, model)
         _step(recorder, program, model, batch)
-        _optimize(recorder, [p for p in learned if p.grad is not None])
+        _optimize(recorder, [p for p in learned if p.grad is not None], program.optimizer)
         batch.clear()
         if program.accumulate == 1:
             for p in model.parameters():
@@ -145,18 +147,31 @@ def standing(program: Program) -> Log:
     _load(recorder, program.model)
     recorder.cut("backward")
     gradients = [recorder.log.add(_bytes(p), "gradients") for p in program.optimized]
-    _optimize(recorder, program.optimized)
+    _optimize(recorder, program.optimized, program.optimizer)
     for gradient in gradients:
         recorder.log.free(gradient)
     return _closed(recorder)
 
 
-def _optimize(recorder: Recorder, learned: list[Tensor]) -> None:
-    """AdamW's state: two moments of every weight and a count of its steps, made at the first step."""
+def _optimize(recorder: Recorder, learned: list[Tensor], optimizer: str) -> None:
+    """AdamW's state, made at the first step: `_state`, tensor by tensor."""
     recorder.cut("step")
     for p in learned:
-        for number in (4, _bytes(p), _bytes(p)):
+        for number in _state(p, optimizer):
             recorder.log.add(number, "optimizer")
+
+
+def _state(p: Tensor, optimizer: str) -> tuple[int, ...]:
+    """The bytes of the tensors that AdamW keeps for one: two moments and, in torch, a count of its steps.
+
+    In 8 bits (bitsandbytes) a moment has one byte a weight and a float32 for each block of them, but small tensors are
+    kept in full.
+    """
+    if optimizer == "adamw":
+        return 4, _bytes(p), _bytes(p)
+    if p.numel() < QUANTIZED:
+        return 4 * p.numel(), 4 * p.numel()
+    return 2 * (p.numel(), 4 * -(-p.numel() // BLOCK))
 
 
 def _closed(recorder: Recorder) -> Log:
@@ -206,7 +221,7 @@ def _hollow_state(state: Any, device: str) -> Any:
     for name, value in vars(state).items():
         if isinstance(value, Tensor):
             setattr(fresh, name, _empty(value, device))
-    if fresh.state2 is not None:
+    if getattr(state, "state2", None) is not None:
         fresh.state2 = _hollow_state(state.state2, device)
     return fresh
 
@@ -215,7 +230,7 @@ def _inner(tensor: Tensor) -> Iterator[Tensor]:
     state = getattr(tensor, "quant_state", None)
     while state is not None:
         yield from (value for value in vars(state).values() if isinstance(value, Tensor))
-        state = state.state2
+        state = getattr(state, "state2", None)
 
 
 def _empty(value: Any, device: str) -> Any:
@@ -254,7 +269,7 @@ def identity(program: Program) -> Any:
     batch = tuple((name, t.shape, t.dtype) for name, t in program.batch.items() if isinstance(t, Tensor))
     places = {id(p): k for k, p in enumerate(model.parameters())}
     learned = tuple(sorted(places.get(id(p), -1) for p in program.optimized))
-    rest = (program.precision, program.device, program.accumulate > 1)
+    rest = (program.precision, program.device, program.accumulate > 1, program.optimizer)
     return (tensors, buffers, modules, batch, learned, _traits(program.loss), rest)
 
 

@@ -47,7 +47,7 @@ KINDS: dict[str, Kind] = {
     "no question": Kind("empty questions", True, True),
     "duplicate": Kind("exact duplicates", True, True),
     "overlap": Kind("questions of the test file", True, True),
-    "near overlap": Kind("questions nearly as in the test file", True, True),
+    "near overlap": Kind("nearly examples of the test file", True, True),
     "conflict": Kind("other answers to the same question", True),
     "cut off": Kind("answers cut off at one length", True),
     "too long": Kind("answers longer than the model's limit", True),
@@ -87,10 +87,12 @@ class Encoded(Protocol):
     """A conversation as tokens, and which of them are learned (`prompts.chat.Encoded` is one)."""
 
     @property
-    def ids(self) -> Sequence[int]: ...
+    def ids(self) -> Sequence[int]:
+        """The tokens."""
 
     @property
-    def learn(self) -> Sequence[bool]: ...
+    def learn(self) -> Sequence[bool]:
+        """For each token whether it counts for the loss."""
 
 
 @dataclass(frozen=True)
@@ -186,11 +188,14 @@ def inspect(
 def question_copies(
     conversations: Sequence[Conversation], test: Sequence[Conversation], near: float = NEAR
 ) -> tuple[list[int], list[int]]:
-    """Positions of the conversations whose question is one of the test's, exactly and nearly."""
+    """Positions of the conversations whose question is one of the test's, and of those nearly the same as one of it.
+
+    Nearly the same with question and answer together: that 7 + 5 is asked where the test asks 7 + 6 is no copy.
+    """
     known = {folded(one.asked) for one in test}
     exact = [number for number, one in enumerate(conversations) if folded(one.asked) in known]
     rest = sorted(set(range(len(conversations))) - set(exact))
-    close = near_copies([conversations[k].asked for k in rest], [one.asked for one in test], near)
+    close = near_copies([_whole(conversations[k]) for k in rest], [_whole(one) for one in test], near)
     return exact, [rest[k] for k in close]
 
 
@@ -203,6 +208,10 @@ def duplicates(conversations: Sequence[Conversation]) -> dict[int, int]:
         if first.setdefault(key, number) != number:
             found[number] = first[key]
     return found
+
+
+def _whole(one: Conversation) -> str:
+    return "\n".join(message.content for message in one.messages)
 
 
 def _place(one: Conversation, number: int) -> str:
@@ -236,7 +245,7 @@ def _together(conversations: Sequence[Conversation], near: float) -> Iterator[Pr
             detail = f"{_short(one.reply)}, but {_short(earlier.reply)} to the same question in {places[first]}."
             yield Problem("conflict", places[number], "answer", detail)
     rest = [number for number in range(len(conversations)) if number not in same]
-    texts = ["\n".join(message.content for message in conversations[number].messages) for number in rest]
+    texts = [_whole(conversations[number]) for number in rest]
     for number, first in near_twins(texts, near):
         yield Problem("near duplicate", places[rest[number]], "", f"nearly the same as {places[rest[first]]}.")
 
@@ -263,10 +272,11 @@ def _ends(conversations: Sequence[Conversation]) -> Iterator[Problem]:
 
 def _overlap(conversations: Sequence[Conversation], test: Sequence[Conversation], near: float) -> Iterator[Problem]:
     exact, close = question_copies(conversations, test, near)
-    for kind, numbers, how in (("overlap", exact, "stands"), ("near overlap", close, "nearly stands")):
-        for number in numbers:
-            where = _place(conversations[number], number)
-            yield Problem(kind, where, "question", f"the question {how} in the test file too.")
+    for number in exact:
+        yield Problem("overlap", _place(conversations[number], number), "question", "it is in the test file too.")
+    for number in close:
+        where = _place(conversations[number], number)
+        yield Problem("near overlap", where, "", "nearly the same is in the test file, question and answer.")
 
 
 def _measured(

@@ -9,6 +9,7 @@ one: nobody can have read the second example.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,7 @@ class Panel:
         self.field = ipywidgets.Textarea(rows=6, continuous_update=False, layout=ipywidgets.Layout(width="96%"))
         self.field.observe(self._written, names="value")
         self._waiting: int | None = None  # the example whose text may still be on its way
+        self._one_at_a_time = threading.RLock()  # kernels may handle messages of two widgets in two threads
         self.buttons = {name: self._button(name) for name in BUTTONS}
         *deciding, save, leave = self.buttons.values()
         self.choose = ipywidgets.HBox(deciding, layout=ipywidgets.Layout(flex_flow="row wrap"))
@@ -128,15 +130,17 @@ class Panel:
 
     def _save(self) -> None:
         note = self.review.decide(self.at, "edit", self.field.value)
-        self.editing(False)
         self._waiting = self.at
+        self.editing(False)
         self._decided(note)
 
     def _written(self, change: Any) -> None:
-        """Text and button travel from the page side by side: here the text came after the button that keeps it."""
-        if self._waiting is not None:
+        """Text and button travel from the page side by side: here the text may come after the button that keeps it."""
+        with self._one_at_a_time:
             late, self._waiting = self._waiting, None
-            self._guarded(lambda: self.show(self.review.decide(late, "edit", change["new"])))(None)
+            known = self.review.decision(late) if late is not None else None
+            if late is not None and (known is None or known.text != change["new"]):
+                self._guarded(lambda: self.show(self.review.decide(late, "edit", change["new"])))(None)
 
     def _leave(self) -> None:
         self.editing(False)
@@ -179,7 +183,8 @@ class Panel:
 
         def click(_: object) -> None:
             try:
-                action()
+                with self._one_at_a_time:
+                    action()
             except Exception as error:
                 said = show.block(show.rich(f"Not possible: {error}"), "wrong")
                 self.status.value = f'<div role="status" aria-live="polite">{said}</div>'

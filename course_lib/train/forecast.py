@@ -81,6 +81,7 @@ def _ask(run: Run) -> Forecast | None:
         accumulate=run.config.accumulate,
         processes=run.world,
         keeps_best=run.config.patience > 0,
+        optimizer=run.config.optimizer,
     )
     return plan_fit(program)
 

@@ -306,7 +306,11 @@ def _accelerator(precision: str) -> Accelerator:
 
 
 def _optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:
-    options: dict[str, Any] = {"lr": config.learning_rate, "betas": (0.9, config.beta2), "weight_decay": config.weight_decay}
+    options: dict[str, Any] = {
+        "lr": config.learning_rate,
+        "betas": (0.9, config.beta2),
+        "weight_decay": config.weight_decay,
+    }
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, fused=True, **options)
     import bitsandbytes

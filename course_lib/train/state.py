@@ -152,9 +152,10 @@ def _flat(entry: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """The state of one weight by name; bitsandbytes keeps what it quantized in a dictionary of its own."""
     for name, value in entry.items():
         if isinstance(value, dict):
-            yield from value.items()
+            yield from _flat(value)
         else:
-            yield name, value
+            # What 8 bits stand for is one table for all weights, and a file takes no tensor twice.
+            yield name, value.clone() if name.startswith("qmap") else value
 
 
 def _restore_optimizer(run: Run, tensors: dict[str, Tensor]) -> None:

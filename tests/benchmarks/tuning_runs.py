@@ -130,8 +130,8 @@ def with_groups(examples: Sequence[Example], setting: Setting) -> Run:
 def with_trl(examples: Sequence[Example], setting: Setting) -> Run:
     """trl's SFTTrainer with packing as it comes (best fit, rows of 512 tokens), loss on the answers only.
 
-    Without flash attention, transformers keeps the texts of a row apart by a mask of N x N. Several rows in a batch would
-    be one row of all their tokens and such a mask over it, so each row is a batch of its own here and as many as hold
+    Without flash attention, transformers keeps the texts of a row apart by a mask of N x N. Several rows in a batch
+    would be one row of all their tokens with such a mask, so each row is a batch of its own here and as many as hold
     about ``setting.batch`` examples make a step. Of trl's defaults, gradient checkpointing and bf16 are off.
     """
     import datasets

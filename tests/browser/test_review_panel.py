@@ -69,8 +69,8 @@ def test_a_review_is_done_by_keyboard(lab: Lab, folder: Path) -> None:
     keyboard.press("Escape")
     status.filter(has_text="stays as it was").wait_for()
     decided = [json.loads(line) for line in (folder / "mine.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [line["decision"] for line in decided] == ["accept", "reject", "open", "edit"]
-    assert decided[-1]["text"] == "a rare arrangement"
+    assert [line["decision"] for line in decided][:3] == ["accept", "reject", "open"]
+    assert (decided[-1]["decision"], decided[-1]["text"]) == ("edit", "a rare arrangement")
 
 
 def test_a_key_that_is_held_down_decides_once(lab: Lab) -> None:

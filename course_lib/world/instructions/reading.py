@@ -1,6 +1,6 @@
 """Tasks on a text: its stars, its mood, a headline, an answer, what it names.
 
-Reviews and passages are the world's own; notes (a person, a village, a price) are made here from the sentences in
+Reviews and passages are the world's own; notes (a person, a place, a price) are made here from the sentences in
 ``assets/world/instructions.toml`` and read back through the same sentences as patterns.
 """
 
@@ -15,6 +15,7 @@ from course_lib.world import passages, reviews
 from course_lib.world.instructions.kind import Kind, Task, body, read_slots, same
 from course_lib.world.instructions.questions import answer_in
 from course_lib.world.instructions.words import near_number
+from course_lib.world.lexicon import lexicon
 from course_lib.world.phrases import capital, fill, material
 from course_lib.world.place import Place
 from course_lib.world.values import DAYS
@@ -22,8 +23,8 @@ from course_lib.world.values import DAYS
 LONGEST = 320  # characters of a review or passage: about 90 tokens
 MOODS = {True: "happy", False: "unhappy"}
 NAME = r"[A-Z][a-z]+(?: [A-Z][a-z]+)?"
-SHAPES = {"person": NAME, "village": r"[A-Z][a-z]+", "price": r"\d+", "day": "|".join(DAYS)}
-WHAT = ("person", "village", "price")
+SHAPES = {"person": NAME, "place": r"the [a-z ]+?", "price": r"\d+", "day": "|".join(DAYS)}
+WHAT = ("person", "place", "price")
 PARTS = re.compile(r",? (?:but|and) ")
 
 
@@ -137,7 +138,7 @@ def _note(place: Place, rng: Random) -> tuple[str, dict[str, str]]:
     good = rng.choice(place.goods)
     slots = {
         "person": person.name if rng.random() < 0.25 else person.given,
-        "village": place.village_name(rng),
+        "place": rng.choice(lexicon().places_in_town),
         "price": str(rng.randint(2, 40)),
         "good": good.amount(rng.randint(1, 6)),
         "day": rng.choice(DAYS),
@@ -151,13 +152,13 @@ def _note(place: Place, rng: Random) -> tuple[str, dict[str, str]]:
 
 
 def _named_in(text: str) -> dict[str, str] | None:
-    """Person, village and price of a note, None where it is none."""
+    """Person, place and price of a note, None where it is none."""
     data = material("instructions")["notes"]
     sentences = [one for one in re.split(r"(?<=\.) ", text) if one not in data["fillers"]]
     found = [slots for pattern in data["sentences"] for one in sentences if (slots := read_slots(pattern, one, SHAPES))]
     if len(found) != 1:
         return None
-    return {"person": found[0]["person"], "village": found[0]["village"], "price": f"{found[0]['price']} kori"}
+    return {"person": found[0]["person"], "place": found[0]["place"], "price": f"{found[0]['price']} kori"}
 
 
 def _extraction(place: Place, rng: Random) -> Task:
@@ -192,7 +193,7 @@ def _judge_fields(record: Mapping[str, str], answer: str) -> bool | None:
 @cache
 def _keys() -> dict[str, str]:
     """What the fixed form calls the parts of a note."""
-    return {"person": "name", "village": "place", "price": "price"}
+    return {"person": "name", "place": "place", "price": "price"}
 
 
 KINDS = (
@@ -200,7 +201,7 @@ KINDS = (
     Kind("mood", "Is a customer happy or unhappy?", "exact", _mood, _judge_mood, _near_mood),
     Kind("headline", "A headline for a review.", "rouge", _headline, _judge_headline),
     Kind("passage-question", "A question on a passage.", "exact", _passage, _judge_passage),
-    Kind("extraction", "The person, village or price in a text.", "exact", _extraction, _judge_extraction,
+    Kind("extraction", "The person, place or price in a text.", "exact", _extraction, _judge_extraction,
          _near_extraction),
     Kind("fields", "Name, place and price in a fixed form.", "exact", _fields, _judge_fields),
 )  # fmt: skip

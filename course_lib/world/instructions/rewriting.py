@@ -14,16 +14,17 @@ from course_lib.world.phrases import fill, material, some
 from course_lib.world.place import Place
 
 POLITE = "Could you please "
+NAMED = 0.4  # the share of people who are called by their name; the others by their trade
 LONGEST = 60  # characters of a sentence for the dialect
 
 
 def _slots(place: Place, rng: Random) -> dict[str, str]:
     words = lexicon()
-    good = rng.choice(place.goods)
+    good, friend = rng.choice(place.goods), place.cast(rng, 1)[0]
     thing = rng.choice([noun for kind in ("tool", "vessel", "toy", "garment") for noun in words.nouns[kind]])
     return {
         "place": rng.choice(words.places_in_town),
-        "friend": place.cast(rng, 1)[0].given,
+        "friend": friend.given if rng.random() < NAMED else f"the {friend.trade.name}",
         "amount": good.amount(rng.randint(2, 6)),
         "thing": thing.singular,
         "a_thing": thing.a,
@@ -39,7 +40,7 @@ def _slots(place: Place, rng: Random) -> dict[str, str]:
 
 def _past(place: Place, rng: Random) -> Task:
     person, data, slots = place.cast(rng, 1)[0], material("instructions")["past-tense"]["phrases"], _slots(place, rng)
-    subject = rng.choice((person.given, person.given, f"The {person.trade.name}"))
+    subject = person.given if rng.random() < NAMED else f"The {person.trade.name}"
     phrase: str = rng.choice(data["all"])
     if rng.random() < 0.4:
         verb, rest = person.trade.work, f" {person.trade.object}"

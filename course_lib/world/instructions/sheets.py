@@ -67,7 +67,7 @@ def _near_problem(record: Mapping[str, str], rng: Random) -> str:
 def _table(place: Place, rng: Random) -> Task:
     """One or two rows of a table; no number is 1, which would need another form of the sentence."""
     table = tables.sample(place, rng, rows=4)
-    told = [row for row in table.rows if row[2] > 1][: rng.choice((1, 1, 2))]
+    told = [row for row in table.rows if row[2] > 1][: rng.choice((1, 1, 1, 2))]
     text = "\n".join(f"| {' | '.join(map(str, row))} |" for row in (table.columns, *told))
     return Task(text, " ".join(_sentence(table.topic, *map(str, row)) for row in told))
 

@@ -28,11 +28,12 @@ GROUPS: dict[str, tuple[str, ...]] = {
 ASKED = ("fruit", "vegetable", "spice", "drink", "tree", "flower", "bird", "insect", "tool", "toy", "instrument",
          "garment", "jewel", "vehicle")  # fmt: skip
 """The classes whose names are what people call such a thing: a heron is a bird."""
-NAMED = (*ASKED, "animal", "fish", "dish", "furniture", "metal", "building")
+NAMED = (*ASKED, "animal", "fish", "dish", "furniture", "metal", "building", "herb", "sweet", "vessel", "stone",
+         "cloth", "nut")  # fmt: skip
 ODD = ("fruit", "animal", "tool", "instrument", "garment", "vehicle", "body")
 """One class of every group for the odd one out: comparing four words is hard enough."""
 COUNTED = (2, 6)
-SORTED = (3, 4)
+SORTED = 3
 
 
 def _words(rng: Random, name: str, n: int) -> list[str]:
@@ -115,7 +116,7 @@ def near_number(record: Mapping[str, str], rng: Random) -> str:
 
 
 def _sort(place: Place, rng: Random) -> Task:
-    numbers = rng.sample(range(1, 61), rng.randint(*SORTED))
+    numbers = rng.sample(range(1, 61), SORTED)
     return Task("Numbers: " + ", ".join(map(str, numbers)), ", ".join(map(str, sorted(numbers))))
 
 
