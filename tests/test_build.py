@@ -207,7 +207,11 @@ def test_the_targets_and_commands_that_people_are_told_exist(text: str) -> None:
             assert words[1] in targets()
         if words[0] == "course":
             assert words[1] in known, f"there is no `course {words[1]}`"
-            options = {option for parameter in known[words[1]].params for option in parameter.opts}
+            found = known[words[1]]
+            if hasattr(found, "commands"):  # a group, such as `course data`
+                assert words[2] in found.commands, f"there is no `course {words[1]} {words[2]}`"
+                found = found.commands[words[2]]
+            options = {option for parameter in found.params for option in parameter.opts}
             assert {word for word in words[2:] if word.startswith("--")} <= options | {"--help"}
 
 

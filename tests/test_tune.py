@@ -17,7 +17,7 @@ from course_lib import hardware, train
 from course_lib.batching import Item, padded
 from course_lib.decoder import Decoder
 from course_lib.errors import CourseError
-from course_lib.instruct import examples, models
+from course_lib.instruct import examples, models, settings
 from course_lib.instruct.domain import texts_to_items
 from course_lib.instruct.models import Learner
 from course_lib.instruct.settings import LARGE, Numbers, Tuning, numbers, recipe
@@ -49,10 +49,10 @@ def no_answers_kept() -> None:
     guard._answers.clear()
 
 
-def a_learner(base: str, method: str = "lora", **settings: Any) -> Learner:
+def a_learner(base: str, method: str = "lora", **more: Any) -> Learner:
     """A learner that takes a few quick steps."""
     usual = {"method": method, "epochs": 2, "batch_size": 8, "learning_rate": 5e-3, "warmup": 0.0}
-    return models.load(base, Tuning(**{**usual, **settings}), machines.CPU)
+    return models.load(base, Tuning(**{**usual, **more}), machines.CPU)
 
 
 def some_items(learner: Learner, n: int = 24, seed: int = 0) -> list[Item]:
@@ -88,7 +88,7 @@ def test_only_what_should_learn_changes_and_the_loss_falls(
     history = tune(learner, some_items(learner))
     assert history.stopped == "finished"
     assert len(history.loss) == 6
-    assert history.loss[-1] < 0.9 * history.loss[0]
+    assert history.loss[-1] < history.loss[0] - 0.05
     after = dict(learner.model.named_parameters())
     learned = {name for name in before if not torch.equal(before[name], after[name])}
     expected = {name for name in before if should_learn(method, name)}
@@ -221,9 +221,10 @@ def test_what_suits_is_settled_by_machine_and_size() -> None:
 
 
 def test_the_rate_follows_the_width() -> None:
-    # 0.125 / 256 = 4.9e-4, and ten times as much for an adapter
-    assert Tuning(method="full").rate(256) == pytest.approx(4.8828e-4, rel=1e-4)
-    assert Tuning(method="qlora").rate(256) == pytest.approx(4.8828e-3, rel=1e-4)
+    full, adapter = Tuning(method="full"), Tuning(method="qlora")
+    assert full.rate(settings.WIDTH) == settings.RATE
+    assert full.rate(4 * settings.WIDTH) == pytest.approx(settings.RATE / 4**settings.POWER)
+    assert adapter.rate(512) == pytest.approx(settings.ADAPTER_FACTOR * full.rate(512))
     assert Tuning(learning_rate=1e-3).rate(256) == 1e-3
 
 
@@ -243,7 +244,7 @@ def test_the_planner_is_told_the_same(method: str, machine: hardware.Hardware, p
     told = recipe(tuning.settled(machine, LARGE), machine, length=77, labels=50)
     assert (told.method, told.precision) == (method, precision)
     assert (told.micro_batch, told.accumulate, told.seq_len, told.chunked_loss) == (3, 4, 77, 50)
-    assert (told.rank, told.lora_dropout, told.blocks, told.targets) == (5, 0.1, 3, "q_proj")
+    assert (told.rank, told.lora_dropout, told.blocks, told.targets) == (5, 0.1, 3, ("q_proj",))
     assert told.optimizer == ("adamw" if machine is machines.CPU else "adamw-8bit")
     assert told.checkpointing == (machine is not machines.CPU)
 
@@ -288,16 +289,18 @@ def test_labels_weigh_the_same_whatever_part_they_are_in(base: str) -> None:
     assert tune(learner, items).loss == [pytest.approx(by_hand, rel=1e-5)]
 
 
-@pytest.mark.parametrize("settings", [{}, {"dropout": 0.3}, {"method": "qlora"}, {"checkpointing": True}])
-def test_the_forecast_of_the_time_changes_nothing(base: str, settings: dict[str, Any]) -> None:
-    plain, asked = (a_learner(base, **settings) for _ in range(2))
+@pytest.mark.parametrize("change", [{}, {"dropout": 0.3}, {"method": "qlora"}, {"checkpointing": True}])
+def test_the_forecast_of_the_time_changes_nothing(base: str, change: dict[str, Any]) -> None:
+    plain, asked = (a_learner(base, **change) for _ in range(2))
     items = some_items(plain)
     before = weights(asked)
-    random.seed(1), np.random.seed(1), torch.manual_seed(1)  # noqa: NPY002
-    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # noqa: NPY002
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
     assert seconds_ahead(asked, items) > 0
     assert random.getstate() == states[0]
-    assert np.random.get_state()[1].tolist() == states[1]  # noqa: NPY002
+    assert np.random.get_state()[1].tolist() == states[1]
     assert torch.equal(torch.get_rng_state(), states[2])
     assert all(torch.equal(before[name], value) for name, value in weights(asked).items())
     assert all(p.grad is None for p in asked.model.parameters())
@@ -361,7 +364,7 @@ def test_texts_of_a_domain_are_learned_whole(base: str) -> None:
         texts_to_items(learner.tokenizer, [" ", ""], 10)
 
 
-def test_a_piece_of_one_token_is_not_lost_with_its_text(base: str) -> None:
+def test_pieces_of_one_token_are_refused(base: str) -> None:
     learner = a_learner(base, "full")
     with pytest.raises(CourseError, match="at least 2 tokens"):
         texts_to_items(learner.tokenizer, ["The market opens."], 1)
@@ -428,14 +431,14 @@ def test_the_eight_bits_are_asked_about(base: str, monkeypatch: pytest.MonkeyPat
 def test_advice_for_what_does_not_fit_counts_in_examples(
     base: str, packing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learner = a_learner(base, "lora", batch_size=16, packing=packing)
+    learner = a_learner(base, "lora", batch_size=8, packing=packing, epochs=1)
     monkeypatch.setattr(forecast, "TRIFLE", 0)
-    items = [(ids * 3, [True] * 3 * len(ids)) for ids, _ in some_items(learner, 16)]
-    room = plan_fit(Program(learner.trained, batches(learner, items).fetch(range(16)), loss)).needed_bytes
+    items = [(ids * 2, [True] * 2 * len(ids)) for ids, _ in some_items(learner, 8)]
+    room = plan_fit(Program(learner.trained, batches(learner, items).fetch(range(8)), loss)).needed_bytes
     monkeypatch.setattr(hardware, "memory", lambda: (2**40, int(0.7 * room)))
     with pytest.raises(CourseError) as refused:
         tune(learner, items)
-    assert "batch_size=8 with accumulate=2 takes" in str(refused.value)
+    assert "batch_size=4 with accumulate=2 takes" in str(refused.value)
     assert "a limit of " in str(refused.value)
     assert tune(learner, items, memory="ignore").stopped == "finished"
 

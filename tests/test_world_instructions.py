@@ -12,6 +12,8 @@ from tokenizers import Tokenizer
 
 from course_lib.assets import asset
 from course_lib.errors import CourseError
+from course_lib.metrics import report
+from course_lib.metrics.forms import in_format
 from course_lib.world import passages, problems
 from course_lib.world.instructions import KINDS, checked, items, mixture, noisy, split_of, task_of
 from course_lib.world.instructions.kind import LABELS, body
@@ -19,7 +21,7 @@ from course_lib.world.instructions.questions import answer_in, solve
 from course_lib.world.place import Place
 
 TRAIN, TEST = Place.build(), Place.build(split="test")
-METRICS = {"exact", "numeric", "rouge", "sql"}
+METRICS = {"exact", "numeric", "rouge", "f1", "sql"}
 CREATE = (
     "CREATE TABLE roads (village TEXT, direction TEXT, hours INTEGER);\nINSERT INTO roads VALUES ('Ba', 'west', 3);"
 )
@@ -96,6 +98,12 @@ def test_records_are_flat_texts_that_the_judge_agrees_with(train, test):
         assert record["output"] == record["output"].strip() != ""
     assert json.loads(json.dumps(train)) == train
     assert all("create" in record for record in test if record["metric"] == "sql")
+
+
+def test_the_metrics_give_right_answers_full_marks(test):
+    for record in test:
+        assert report.score(record, record["output"]) == 1, record
+        assert in_format(record["output"], report.form(record)) == 1, record
 
 
 def test_the_answers_of_other_records_are_mostly_wrong(test):

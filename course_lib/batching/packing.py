@@ -4,12 +4,12 @@
     text 2  p q r            positions  0 1 2 3 | 0 1 2        lengths (4, 3)
 
 A linear layer, a norm, an MLP work on tokens one by one, so they do not care where a text ends, and no padding means no
-work for nothing. Two things know about neighbours: positions, which begin anew with each text, and attention, which must
-stay inside each text. The row alone does not say where that is, so the batch carries ``lengths``, and the model's
-attention has to heed them (`course_lib.instruct.attention`). Packing without that lets every text read the ones before
-it, which nobody notices from the loss.
+work for nothing. Two things know about neighbours: positions, which begin anew with each text, and attention, which
+must stay inside each text. The row alone does not say where that is, so the batch carries ``lengths``, and the model's
+attention has to heed them (`Decoder` does, `course_lib.instruct.attention` makes others). Packing without that lets
+every text read the ones before it, which nobody notices from the loss.
 
-What counts for the loss is given as positions and tokens: ``keep`` says after which tokens of the row something is to be
+What counts for the loss is given as places and tokens: ``keep`` says after which tokens of the row something is to be
 predicted, ``labels`` what. A model then makes logits for those only; with long prompts that is most of them saved.
 
 Left out: filling rows up to a fixed length, which a compiled kernel may want.

@@ -12,7 +12,7 @@ experiment of the lesson.
 Left out: preferences between answers, and adapters from scratch, which are lessons of their own.
 """
 
-from course_lib.instruct.runs import Tuned, conversation, load_records, report, train_on
+from course_lib.instruct.runs import Tuned, conversation, load_records, report, scored, train_on
 from course_lib.instruct.settings import Tuning
 
-__all__ = ["Tuned", "Tuning", "conversation", "load_records", "report", "train_on"]
+__all__ = ["Tuned", "Tuning", "conversation", "load_records", "report", "scored", "train_on"]

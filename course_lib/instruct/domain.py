@@ -18,8 +18,10 @@ from course_lib.errors import CourseError
 def texts_to_items(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], limit: int) -> list[Item]:
     """Texts as items in which every token counts, each ending with the end token; long ones are cut into pieces.
 
-    Raises CourseError where there is no text.
+    Raises CourseError where there is no text, and for a ``limit`` below two tokens.
     """
+    if limit < 2:
+        raise CourseError(f"A piece of {limit} tokens teaches nothing: the limit must be at least 2 tokens.")
     if not any(text.strip() for text in texts):
         raise CourseError("There is no text to learn from: give at least one that is not empty.")
     items: list[Item] = []

@@ -89,20 +89,25 @@ def items(chat: Chat, conversations: Sequence[Conversation], limit: int) -> tupl
 
 
 def evaluate(assistant: Asked, conversations: Sequence[Conversation], name: str = "", max_new: int = 64) -> TaskReport:
-    """Have the conversations' last answers written, and score them.
+    """Have the conversations' last answers written, and score them (`scored`)."""
+    answers = assistant.answer([one.dicts()[:-1] for one in conversations], max_new=max_new)
+    return scored(conversations, answers, name)
+
+
+def scored(conversations: Sequence[Conversation], answers: Sequence[str], name: str = "") -> TaskReport:
+    """The scores of answers to these conversations.
 
     Conversations whose fields name a ``metric`` are scored by it, task by task; otherwise all of them by three general
     ones: exact match, token F1 and ROUGE-L.
     """
-    answers = assistant.answer([one.dicts()[:-1] for one in conversations], max_new=max_new)
     if all(one.fields.get("metric") in METRICS for one in conversations):
         return TaskReport.of([record(one) for one in conversations], answers, name)
-    scored = [
+    pairs = [
         ({"task": title, "metric": metric, "output": one.reply}, answer)
         for metric, title in GENERAL.items()
         for one, answer in zip(conversations, answers, strict=True)
     ]
-    return TaskReport.of([one for one, _ in scored], [answer for _, answer in scored], name)
+    return TaskReport.of([one for one, _ in pairs], [answer for _, answer in pairs], name)
 
 
 def record(conversation: Conversation) -> dict[str, Any]:

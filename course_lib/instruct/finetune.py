@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from course_lib import hardware, hub, train
+from course_lib import checkpoint, hardware, hub, train
 from course_lib.errors import CourseError
 from course_lib.instruct import card, examples, models, settings
 from course_lib.instruct.assistant import Assistant
@@ -37,6 +37,7 @@ from course_lib.metrics.report import TaskReport
 from course_lib.records.exchange import load_conversations
 
 CHARACTERS = 4  # in a token of English, roughly: only for the plan before there is a tokenizer
+RUN = "run.json"
 MARKS = 8  # tokens that a chat template adds to each message, roughly
 
 Say = Callable[[str], None]
@@ -79,7 +80,7 @@ def finetune(job: Job, resume: bool = False, say: Say = lambda sentence: None, p
         f"{len(data.train)} examples to learn from, {len(data.test)} to test on"
         + (f"; {data.copies} copies of test examples left out" if data.copies else "")
     )
-    _claim(job, data, resume)
+    _look_for_another_run(job, data, resume)
     finished = job.out / "report.json"
     if finished.is_file():
         say(f"This run is finished: its model is in {job.out / 'model'}.")
@@ -124,6 +125,7 @@ def _run(job: Job, data: Examples, learner: Learner, say: Say, progress: bool | 
     tested, _ = examples.items(learner.chat, data.test, learner.limit)
     if cut:
         say(f"{cut} examples were longer than {learner.limit} tokens; they lost the beginning of their question")
+    _claim(job, data)
     whole, trainable = learner.parameters
     ahead = seconds_ahead(learner, learned)
     say(f"{whole:,} parameters, {trainable:,} of them learn; about {_time(ahead)} on this machine")
@@ -176,7 +178,8 @@ def save(
     """
     partial = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(partial, ignore_errors=True)
-    learner.save(partial)
+    with checkpoint.system_errors(folder):
+        learner.save(partial)
     (partial / "README.md").write_text(card.text(figures, before, after), encoding="utf-8")
     _write(partial / "finetune.json", {"base": learner.name, "method": learner.tuning.method, **figures})
     shutil.rmtree(folder, ignore_errors=True)
@@ -206,27 +209,33 @@ def _facts(job: Job, data: Examples, learner: Learner, history: train.History) -
     }
 
 
-def _claim(job: Job, data: Examples, resume: bool) -> None:
+def _look_for_another_run(job: Job, data: Examples, resume: bool) -> None:
     """Make sure that the folder is this run's: its own, or nobody's."""
-    file = job.out / "run.json"
-    mine = {
-        "model": job.model,
-        "data": data.fingerprint,
-        "tuning": json.loads(json.dumps(asdict(job.tuning))),
-        "items": job.items,
-    }
+    file = job.out / RUN
     try:
-        job.out.mkdir(parents=True, exist_ok=True)
         if file.is_file():
-            _compare(mine, _read(file), job.out, resume)
-        elif any(path.name != f".{file.name}" for path in job.out.iterdir()):  # killed while it was written
+            _compare(_described(job, data), _read(file), job.out, resume)
+        elif job.out.is_dir() and any(path.name != f".{RUN}" for path in job.out.iterdir()):  # killed while writing it
             raise CourseError(f"{job.out} holds something else: name a folder that is empty or does not exist.")
-        else:
-            _write(file, mine)
-    except FileExistsError:
-        raise CourseError(f"{job.out} is a file: name a folder for the run.") from None
+        elif job.out.exists() and not job.out.is_dir():
+            raise CourseError(f"{job.out} is a file: name a folder for the run.")
     except OSError as error:
         raise CourseError(f"{job.out} cannot be used ({error.strerror or error}): name another folder.") from error
+
+
+def _claim(job: Job, data: Examples) -> None:
+    """Write down whose folder it is, once nothing is left that may be refused: what is refused leaves no trace."""
+    try:
+        job.out.mkdir(parents=True, exist_ok=True)
+        _write(job.out / RUN, _described(job, data))
+    except OSError as error:
+        raise CourseError(f"{job.out} cannot be used ({error.strerror or error}): name another folder.") from error
+
+
+def _described(job: Job, data: Examples) -> dict[str, Any]:
+    """What makes a run this one."""
+    tuning = json.loads(json.dumps(asdict(job.tuning)))
+    return {"model": job.model, "data": data.fingerprint, "tuning": tuning, "items": job.items}
 
 
 def _compare(mine: dict[str, Any], held: dict[str, Any], out: Path, resume: bool) -> None:

@@ -30,12 +30,14 @@ class Merged(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        """y, with what backward needs put by."""
         ctx.save_for_backward(x, weight, a, b)
         ctx.scale = scale
         return F.linear(x, torch.addmm(weight, b, a, alpha=scale), bias)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of x, a and b; the base learns nothing."""
         x, weight, a, b = ctx.saved_tensors
         back = (g @ b).mul_(ctx.scale)
         to_a = back.t() @ x

@@ -107,7 +107,7 @@ def load(name: str, tuning: Tuning, machine: Hardware | None = None) -> Learner:
         trained = decoder.adopt(model)
         if found.computed == "float32":
             fuse(trained)
-    return Learner(name, model, tokenizer, Chat(tokenizer), tuning, found, packing, trained)
+    return Learner(_lasting(name), model, tokenizer, Chat(tokenizer), tuning, found, packing, trained)
 
 
 def choose(model: Any, tuning: Tuning) -> Any:
@@ -168,6 +168,12 @@ def _base(folder: Path, found: Numbers, four_bits: bool, device: str) -> Any:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
+
+
+def _lasting(name: str) -> str:
+    """The name under which a base can be found from wherever its adapter is used: of a folder, the whole path."""
+    path = Path(name).expanduser()
+    return name if name in hub.MODELS or not path.is_dir() else str(path.resolve())
 
 
 def _blocks(model: Any) -> Any:

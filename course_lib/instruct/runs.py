@@ -104,3 +104,8 @@ def train_on(
 def report(assistant: Asked, records: Sequence[Record | Conversation], name: str = "", max_new: int = 80) -> TaskReport:
     """Scores of the assistant's answers, by each record's own metric."""
     return examples.evaluate(assistant, [conversation(one) for one in records], name, max_new)
+
+
+def scored(records: Sequence[Record | Conversation], answers: Sequence[str], name: str = "") -> TaskReport:
+    """Scores of answers that are there already."""
+    return examples.scored([conversation(one) for one in records], answers, name)

@@ -74,6 +74,12 @@ class Tuning:
             raise CourseError(f"alpha must be above 0, not {self.alpha}.")
         if not 0 <= self.dropout < 1:
             raise CourseError(f"dropout is a share from 0 to below 1, not {self.dropout}.")
+        if not 0 <= self.warmup <= 1:
+            raise CourseError(f"warmup is a share of all steps, between 0 and 1, not {self.warmup}.")
+        if not self.weight_decay >= 0:
+            raise CourseError(f"weight_decay must be at least 0, not {self.weight_decay}.")
+        if not all(name.strip() for name in self.targets.split(",")):
+            raise CourseError(f"targets are all-linear, or names of layers with commas, not {self.targets!r}.")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise CourseError(f"The learning rate must be above 0, not {self.learning_rate}.")
         if self.micro_batch and self.batch_size % self.micro_batch:

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from course_lib import hardware
 from course_lib.memory.allocator import workspace_bytes
+from course_lib.memory.cutting import fewer_texts, longest_of, shorter_texts, texts_of
 from course_lib.memory.gpus import GPU, this_machine
 from course_lib.memory.program import Batch, Program, identity, standing, trace
 from course_lib.memory.recipe import Recipe
@@ -213,7 +214,7 @@ def _footprint(program: Program) -> _Footprint:
 
 
 def _traced(program: Program) -> _Footprint:
-    longest = _longest(program.batch)
+    longest = longest_of(program.batch)
     try:
         if longest >= 2 * LOOPED[1] and program.device != "cuda" and _loops(program.model):
             short, longer = (_at(program, longest, length) for length in LOOPED)
@@ -235,7 +236,7 @@ def _loops(model: nn.Module) -> bool:
 
 
 def _at(program: Program, longest: int, length: int) -> _Footprint:
-    return _peaks(trace(replace(program, batch=_cut(program.batch, 1, longest, length))))
+    return _peaks(trace(replace(program, batch=shorter_texts(program.batch, length))))
 
 
 def _continued(short: _Footprint, longer: _Footprint, length: int) -> _Footprint:
@@ -282,67 +283,23 @@ def _advice(program: Program, forecast: Forecast, room: _Room) -> Iterator[str]:
 def _changes(program: Program) -> Iterator[tuple[str, str, Program]]:
     """Programs that need less than this one: of each kind the mildest first, with its description."""
     batch = program.batch
-    rows, longest = _texts(batch), max(batch.get("lengths") or [_longest(batch)])
+    rows, longest = texts_of(batch), longest_of(batch)
     if program.precision == "no" and hardware.detect().precision != "no":
         precision = hardware.detect().precision
         yield "precision", f"precision={precision!r}", replace(program, precision=precision)
     for fewer in _halves(rows, 1):
         more = program.accumulate * -(-rows // fewer)
-        other = replace(program, batch=_fewer(batch, fewer), accumulate=more)
+        other = replace(program, batch=fewer_texts(batch, fewer), accumulate=more)
         yield "batch", f"batch_size={fewer} with accumulate={more}", other
     for shorter in _halves(longest, SHORTEST):
-        other = replace(program, batch=_shorter(batch, shorter))
+        other = replace(program, batch=shorter_texts(batch, shorter))
         yield "length", f"a limit of {shorter} tokens a text", other
-
-
-def _longest(batch: Batch) -> int:
-    """The longest second dimension in a batch: its tokens, where it has texts."""
-    return max((t.shape[1] for t in batch.values() if isinstance(t, Tensor) and t.dim() > 1), default=1)
-
-
-def _texts(batch: Batch) -> int:
-    """How many texts a batch has: its rows, or what was packed into one row (`course_lib.batching.packing`)."""
-    tensors = [t for t in batch.values() if isinstance(t, Tensor) and t.dim()]
-    rows = [t.shape[0] for t in tensors if t.dim() > 1] or [t.shape[0] for t in tensors] or [1]
-    return len(batch["lengths"]) if "lengths" in batch else max(rows)
-
-
-def _fewer(batch: Batch, texts: int) -> Batch:
-    if "lengths" in batch:
-        return _repacked(batch, batch["lengths"][-texts:])
-    return _cut(batch, 0, _texts(batch), texts)
-
-
-def _shorter(batch: Batch, limit: int) -> Batch:
-    if "lengths" in batch:
-        return _repacked(batch, tuple(min(length, limit) for length in batch["lengths"]))
-    return _cut(batch, 1, _longest(batch), limit)
-
-
-def _repacked(batch: Batch, lengths: Any) -> Batch:
-    """A packed row of these lengths, with labels in proportion."""
-    tokens, old = sum(lengths), sum(batch["lengths"])
-    share = {t.shape[0]: -(-t.shape[0] * tokens // old) for t in batch.values() if isinstance(t, Tensor)}
-    cut = {
-        name: t.narrow(0, 0, share[t.shape[0]]) if t.dim() == 1 else t.narrow(1, 0, tokens)
-        for name, t in batch.items()
-        if isinstance(t, Tensor)
-    }
-    return {**batch, **cut, "lengths": lengths}
 
 
 def _halves(number: int, least: int) -> Iterator[int]:
     while number // 2 >= least:
         number //= 2
         yield number
-
-
-def _cut(batch: Batch, dim: int, old: int, new: int) -> dict[str, Any]:
-    """The batch with ``new`` of its ``old`` rows or columns."""
-    return {
-        name: t.narrow(dim, 0, new) if isinstance(t, Tensor) and t.dim() > dim and t.shape[dim] == old else t
-        for name, t in batch.items()
-    }
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

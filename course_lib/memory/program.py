@@ -269,7 +269,8 @@ def identity(program: Program) -> Any:
     batch = tuple((name, t.shape, t.dtype) for name, t in program.batch.items() if isinstance(t, Tensor))
     places = {id(p): k for k, p in enumerate(model.parameters())}
     learned = tuple(sorted(places.get(id(p), -1) for p in program.optimized))
-    rest = (program.precision, program.device, program.accumulate > 1, program.optimizer)
+    texts = tuple(program.batch.get("lengths", ()))
+    rest = (texts, program.precision, program.device, program.accumulate > 1, program.optimizer)
     return (tensors, buffers, modules, batch, learned, _traits(program.loss), rest)
 
 

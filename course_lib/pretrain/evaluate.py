@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from course_lib import supervised, train
+from course_lib.decoder import Decoder
+from course_lib.errors import CourseError
 from course_lib.generate import Decoding, Writer
 from course_lib.metrics.classification import wilson_interval
 from course_lib.world import dialect, encyclopedia, facts, passages, problems, reviews, worksheets
@@ -168,6 +170,8 @@ def form(writer: Writer, place: Place, n: int) -> list[Score]:
     prompts = [ASK.format(**i) for i in items]
     fair = Place.build(split="train")
     pairs = [(ASK.format(**i), WORDS[i["stars"]]) for i in reviews.items(fair, random.Random(SEED + 1), 320)]
+    if not isinstance(writer.model, Decoder):
+        raise CourseError("This table is made of Llama models only: name one of the course's own, or a folder of yours.")
     tuned = copy.deepcopy(writer.model)
     config = train.TrainConfig(epochs=2, learning_rate=5e-4, title="form", memory="ignore")
     supervised.tune(tuned, writer.tokenizer, pairs, config)

@@ -37,7 +37,7 @@
 from course_lib import instruct, tiers
 from course_lib.generate import Decoding
 from course_lib.instruct.assistant import Assistant
-from course_lib.teach import claims, exercises, plots, widgets
+from course_lib.teach import claims, exercises, plots
 
 tier = tiers.current()
 base = Assistant.from_name(tier.base)
@@ -55,7 +55,7 @@ print("asked:    ", base.answer([[{"role": "user", "content": question}]], max_n
 # every one says how its answer is to be scored. On a larger tier they are instructions that people wrote.
 
 # %%
-kinds = ["category", "yes-no", "polite", "past-tense", "extraction", "fields", "mood", "headline"]
+kinds = ["category", "counting", "extraction", "polite", "mood", "rating", "headline", "table-sentence"]
 most = tier.example_budgets[-1]
 lessons, exam = instruct.load_records(tier.instructions, most, 2 * tier.items, kinds)
 rows = [{name: one[name][:70] for name in ("task", "instruction", "input", "output")} for one in lessons[:8]]
@@ -213,7 +213,7 @@ def prompted(records):
 
 
 scores = {"base": instruct.report(base, exam, "base")}
-scores["base, 4 examples"] = report.TaskReport.of(exam, prompted(exam), "base, 4 examples")
+scores["base, 4 examples"] = instruct.scored(exam, prompted(exam), "base, 4 examples")
 for found in scores.values():
     print(f"{found.name}: {found.macro().score:.0%} on average over the tasks")
 
@@ -248,7 +248,7 @@ for name, found in scores.items():
     rows = found.rows()
     series[name] = ([r.score for r in rows], [r.low for r in rows], [r.high for r in rows])
 tasks = [r.task for r in scores["tuned"].rows()]
-words = {"xlabel": "", "ylabel": "Score (%)", "title": "The same questions before, with a prompt, after"}
+words = {"xlabel": "Task", "ylabel": "Score (%)", "title": "The same questions before, with a prompt, after"}
 plots.bars(tasks, series, percent=True, horizontal=True, height=6.0, **words)
 
 

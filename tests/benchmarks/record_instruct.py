@@ -42,12 +42,12 @@ from course_lib.world.place import Place
 
 LARGE, SMALL = "course-base", "course-base-small"
 SIZES = (30, 100, 300, 1000, 3000)  # the last with one seed only
-LEAST_SEEN = 3000  # examples that a run sees at least: small sets are repeated, up to
+LEAST_SEEN = 4000  # examples that a run sees at least: small sets are repeated, up to
 MOST_EPOCHS = 10
 FEW = 12  # test items of each kind
 SHOWN = 4  # examples in a prompt
 LONGEST_PROMPT = 420  # tokens, so that 80 more fit
-MAX_NEW = 80
+MAX_NEW = 64
 AGAIN = "dialect"  # the task that is trained alone, after all
 SPECIAL = ("polite", "passage-question", "rating")
 CONFIGURATIONS = {
@@ -130,10 +130,12 @@ def few_shot(assistant: Assistant, pool: Sequence[Record], asked: Record, k: int
 def usual(pool: Sequence[Record], tests: Sequence[Record]) -> TaskReport:
     """The scores of who always gives the commonest answer of a kind, without reading."""
     answers = {task: Counter(one["output"] for one in pool if one["task"] == task) for task in world.KINDS}
-    return TaskReport.of(tests, [answers[one["task"]].most_common(1)[0][0] if answers[one["task"]] else "" for one in tests])
+    return TaskReport.of(
+        tests, [answers[one["task"]].most_common(1)[0][0] if answers[one["task"]] else "" for one in tests]
+    )
 
 
-# -- experiments: each returns reports, runs, answers, and figures of its own --------------------------------------------
+# -- experiments: each returns reports, runs, answers, and figures of its own ------------------------------------------
 
 
 def before(bench: Bench) -> Found:
@@ -289,7 +291,7 @@ def shared(one: Any, other: Any) -> int:
 
 def smallest(bench: Bench) -> Found:
     """Settings after a third of an epoch, on the small model, and after three epochs on the large one: losses."""
-    records = bench.pools[0][: bench.many(480)]
+    records = bench.pools[0][: bench.many(300)]
     third = records[: len(records) // 3]
     held = [conversation(one) for one in exam(FEW if bench.scale >= 0.5 else 2, 9, split="train")]
     runs = {"fraction": (LARGE, third, 1), "small": (SMALL, records, 3), "end": (LARGE, records, 3)}
@@ -314,7 +316,9 @@ def judging(bench: Bench, answers: dict[str, list[str]]) -> Found:
         for who, judge in judges.items():
             for how in ("labels", "likelihood"):
                 verdicts = pairwise(judge, bench.tests, first, second, how=how)
-                rows = [[p.original, p.swapped, None if p.margin is None else round(p.margin, 4)] for p in verdicts.pairs]
+                rows = [
+                    [p.original, p.swapped, None if p.margin is None else round(p.margin, 4)] for p in verdicts.pairs
+                ]
                 names = {"first": f"curve/{few}/0", "second": f"curve/{many}/0"}
                 found["judged"].append({"judge": who, "how": how, **names, "pairs": rows})
     return found
@@ -334,7 +338,7 @@ def special(bench: Bench, task: str) -> Found:
     return {"reports": {f"special/{task}/{k}": one for k, one in reports.items()}, "runs": {f"special/{task}": run}}
 
 
-# -- putting it together -------------------------------------------------------------------------------------------------
+# -- putting it together -----------------------------------------------------------------------------------------------
 
 
 def plain(found: Found) -> Found:
@@ -376,8 +380,9 @@ def measured(bench: Bench) -> dict[str, Found]:
     parts: dict[str, Callable[[], Found]] = {"before": lambda: before(bench)}
     parts |= {f"curve/{n}/{s}": lambda n=n, s=s: curve(bench, n, s) for n, s in [*few, (bench.sizes[-1], 0)]}
     parts |= {f"noise/{seed}": lambda seed=seed: noise(bench, seed) for seed in (0, 1)}
-    parts |= {"again": lambda: again(bench), "domain": lambda: domain(bench), "tokens": lambda: tokens(bench)}
+    parts |= {"again": lambda: again(bench)}
     parts |= {f"special/{task}": lambda task=task: special(bench, task) for task in SPECIAL}
+    parts |= {"tokens": lambda: tokens(bench), "domain": lambda: domain(bench)}
     parts |= {"proposing": lambda: proposing(bench), "smallest": lambda: smallest(bench)}
     found = {name: kept(bench.cache, name, part) for name, part in parts.items()}
     answers = {key: some for one in found.values() for key, some in one.get("answers", {}).items()}

@@ -128,11 +128,12 @@ def with_groups(examples: Sequence[Example], setting: Setting) -> Run:
 
 
 def with_trl(examples: Sequence[Example], setting: Setting) -> Run:
-    """trl's SFTTrainer with packing as it comes (best fit, rows of 512 tokens), loss on the answers only.
+    """trl's SFTTrainer with packing as it comes (best fit), loss on the answers only.
 
     Without flash attention, transformers keeps the texts of a row apart by a mask of N x N. Several rows in a batch
     would be one row of all their tokens with such a mask, so each row is a batch of its own here and as many as hold
-    about ``setting.batch`` examples make a step. Of trl's defaults, gradient checkpointing and bf16 are off.
+    ``setting.batch`` examples make a step (`rows_of` says how long). Of trl's defaults, gradient checkpointing and
+    bf16 are off.
     """
     import datasets
     import trl
@@ -141,12 +142,12 @@ def with_trl(examples: Sequence[Example], setting: Setting) -> Run:
     rows = [{"input_ids": list(one.ids), "labels": one.labels} for one in in_order(examples, setting)]
     with quietly() as folder:
         data = datasets.Dataset.from_list(rows)
-        packed = len(trl.pack_dataset(data, LIMIT, "bfd"))
-        clock = Clock(per_step=max(1, round(packed * setting.batch / len(rows))))
+        longest, packed, per_step = rows_of(data, setting.batch)
+        clock = Clock(per_step=per_step)
         model = fresh(setting)
         options = trl.SFTConfig(
             **shared(setting, folder), per_device_train_batch_size=1, gradient_accumulation_steps=clock.per_step,
-            packing=True, max_length=LIMIT, gradient_checkpointing=False,
+            packing=True, max_length=longest, gradient_checkpointing=False,
         )  # fmt: skip
         trainer = trl.SFTTrainer(
             model=model, args=options, train_dataset=data, processing_class=tokenizer(setting),
@@ -162,6 +163,23 @@ def with_trl(examples: Sequence[Example], setting: Setting) -> Run:
         trainer.data_collator = Counting(collator.pad_token_id, padding_free=True)
         trainer.train()
     return clock.finish(model)
+
+
+def rows_of(data: Any, batch: int) -> tuple[int, int, int]:
+    """How long packed rows are to be, how many there are then, and how many of them make a step.
+
+    The longest rows, of up to 512 tokens, with which there are as many steps as without packing, or nearly.
+    """
+    import trl
+
+    wanted, longest = -(-len(data) // batch), max(map(len, data["input_ids"]))
+    tried = []
+    for length in range(LIMIT, max(longest, LIMIT // 2) - 1, -32):
+        rows = len(trl.pack_dataset(data, length, "bfd"))
+        per_step = max(1, round(rows * batch / len(data)))
+        tried.append((abs(-(-rows // per_step) - wanted), -length, rows, per_step))
+    _, length, rows, per_step = min(tried)
+    return -length, rows, per_step
 
 
 def fresh(setting: Setting) -> Any:

@@ -28,7 +28,7 @@ MOST_TRIES = 1000  # to draw an input that is new: more would mean that there ar
 @dataclass(frozen=True)
 class Task:
     """One input with its answer. ``slots`` fill the braces of the instruction, ``fields`` go into the record as they
-    are (what a metric needs: "choices", "create")."""
+    are (what a metric needs: "choices", "form", "create")."""
 
     input: str
     output: str
@@ -43,7 +43,7 @@ def _no_neighbour(record: Mapping[str, str], rng: Random) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of task. ``metric`` is how answers are scored: exact, numeric, rouge or sql.
+    """A kind of task. ``metric`` is how answers are scored: exact, numeric, rouge, f1 or sql.
 
     ``make(place, rng)`` draws a task; ``judge(record, answer)`` says whether an answer to the record's instruction and
     input is right, None where the text does not tell; ``near(record, rng)`` is a wrong answer that is nearly right

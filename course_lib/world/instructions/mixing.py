@@ -34,8 +34,8 @@ def mixture(
 
     The next record is always of the kind that is most behind its share, so any beginning of the list has the mixture.
     Every record has task, instruction, input, output, metric and wording ("seen" or "new"), all of them texts, and what
-    its metric needs: "choices", or "create" for SQL. ``new_wordings`` is the share of each kind that is asked in
-    wordings kept for tests (default: a quarter when the place is of the test split, none otherwise).
+    its metric needs: "choices" or a "form" of the answer, and "create" for SQL. ``new_wordings`` is the share of each
+    kind that is asked in wordings kept for tests (default: a quarter when the place is of the test split, else none).
 
     Raises CourseError for an unknown kind, shares that are not positive, or more records than there are inputs.
     """

@@ -181,7 +181,8 @@ def _near_extraction(record: Mapping[str, str], rng: Random) -> str:
 
 def _fields(place: Place, rng: Random) -> Task:
     text, named = _note(place, rng)
-    return Task(f"Text: {text}", "; ".join(f"{key}: {named[what]}" for what, key in _keys().items()))
+    answer = "; ".join(f"{key}: {named[what]}" for what, key in _keys().items())
+    return Task(f"Text: {text}", answer, fields={"form": f"fields: {', '.join(_keys().values())}"})
 
 
 def _judge_fields(record: Mapping[str, str], answer: str) -> bool | None:
@@ -203,5 +204,5 @@ KINDS = (
     Kind("passage-question", "A question on a passage.", "exact", _passage, _judge_passage),
     Kind("extraction", "The person, place or price in a text.", "exact", _extraction, _judge_extraction,
          _near_extraction),
-    Kind("fields", "Name, place and price in a fixed form.", "exact", _fields, _judge_fields),
+    Kind("fields", "Name, place and price in a fixed form.", "f1", _fields, _judge_fields),
 )  # fmt: skip

@@ -13,6 +13,7 @@ from course_lib.world.lexicon import Verb, lexicon
 from course_lib.world.phrases import fill, material, some
 from course_lib.world.place import Place
 
+SENTENCE = {"form": "sentence"}
 POLITE = "Could you please "
 NAMED = 0.4  # the share of people who are called by their name; the others by their trade
 LONGEST = 60  # characters of a sentence for the dialect
@@ -48,7 +49,9 @@ def _past(place: Place, rng: Random) -> Task:
         first = phrase.split("}")[0] + "}"
         verb, rest = lexicon().verb_of[first[1:-1]], fill(phrase.removeprefix(first), slots, {}, rng)
     time = f" {rng.choice(data['times'])}" if rng.random() < 0.5 else ""
-    return Task(f"Sentence: {subject} {verb.third}{rest}{time}.", f"{subject} {verb.past}{rest}{time}.")
+    return Task(
+        f"Sentence: {subject} {verb.third}{rest}{time}.", f"{subject} {verb.past}{rest}{time}.", fields=SENTENCE
+    )
 
 
 def _judge_past(record: Mapping[str, str], answer: str) -> bool | None:
@@ -75,7 +78,7 @@ def _unchanged(record: Mapping[str, str], rng: Random) -> str:
 
 def _polite(place: Place, rng: Random) -> Task:
     command = fill(rng.choice(material("instructions")["polite"]["commands"]["all"]), _slots(place, rng), {}, rng)
-    return Task(f"Sentence: {command}", f"{POLITE}{command[0].lower()}{command[1:-1]}?")
+    return Task(f"Sentence: {command}", f"{POLITE}{command[0].lower()}{command[1:-1]}?", fields=SENTENCE)
 
 
 def _judge_polite(record: Mapping[str, str], answer: str) -> bool | None:
@@ -93,7 +96,7 @@ def _dialect(place: Place, rng: Random) -> Task:
     while True:
         sentence = rng.choice(re.split(r"(?<=\.) ", dialect.sample(place, rng).english))
         if len(sentence) <= LONGEST:
-            return Task(f"Sentence: {sentence}", dialect.translate(sentence))
+            return Task(f"Sentence: {sentence}", dialect.translate(sentence), fields=SENTENCE)
 
 
 def _judge_dialect(record: Mapping[str, str], answer: str) -> bool | None:

@@ -69,7 +69,7 @@ def _table(place: Place, rng: Random) -> Task:
     table = tables.sample(place, rng, rows=4)
     told = [row for row in table.rows if row[2] > 1][: rng.choice((1, 1, 1, 2))]
     text = "\n".join(f"| {' | '.join(map(str, row))} |" for row in (table.columns, *told))
-    return Task(text, " ".join(_sentence(table.topic, *map(str, row)) for row in told))
+    return Task(text, " ".join(_sentence(table.topic, *map(str, row)) for row in told), fields={"form": "sentence"})
 
 
 def _sentence(topic: Topic, key: str, word: str, number: str) -> str:
