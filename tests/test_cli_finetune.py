@@ -88,7 +88,15 @@ def test_nothing_but_what_the_command_says_is_on_the_screen(base: Path, mine: Pa
     for word in ("warning", "deprecated", "[transformers]", "bitsandbytes", "Traceback", "http"):
         assert word.lower() not in done.stderr.lower()
     assert done.stdout.splitlines()[-1] == f"course generate --model {tmp_path / 'run' / 'model'}"
-    ask = [*start, "generate", "--model", str(tmp_path / "run" / "model"), "Say it loudly: 4 red bags of tea"]
+    ask = [
+        *start,
+        "generate",
+        "--model",
+        str(tmp_path / "run" / "model"),
+        "Say it loudly: 4 red bags of tea",
+        "--max-new",
+        "20",
+    ]
     done = subprocess.run(ask, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -143,11 +151,12 @@ def test_a_table_with_columns_of_its_own_is_read(course: Captured, base: Path, t
         (("--method", "prefix"), "choose one of full, last-n, lora, qlora"),
         (("--method", "last-n", "--blocks", 9), "train 1 to 3 of them"),
         (("--rank", 0), "rank must be a whole number"),
-        (("--rank", "two"), "'two' is not a valid integer"),
+        (("--rank", "two"), "Invalid value for '--rank'"),
         (("--learning-rate", 0), "learning rate must be above 0"),
         (("--batch-size", 16, "--micro-batch", 5), "cannot be taken 5 at a time"),
         (("--optimizer", "sgd"), "choose adamw or adamw-8bit"),
-        (("--targets", "nothing_here"), "LoRA cannot be put on this model"),
+        (("--targets", "nothing_here"), "has no linear layer 'nothing_here'; targets may be all-linear, qv"),
+        (("--targets", " ,"), "targets are all-linear, qv"),
         (("--model", "gpt-9"), "gpt-9"),
         (("--model", "minilm"), "encoder"),
         (("--data", "nowhere.jsonl"), "nowhere.jsonl"),
@@ -177,7 +186,6 @@ def test_mistakes_are_one_sentence(
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('{"prompt": "q", "completion": ""}', "line 13"),
         ('{"prompt": "q"}', "line 13"),
         ("{broken", "line 13"),
     ],
@@ -191,6 +199,17 @@ def test_records_that_cannot_be_used_are_named(
     assert code == 2
     assert "bad.jsonl" in err
     assert said in err
+
+
+def test_examples_without_an_answer_are_left_out_and_counted(course: Captured, base: Path, tmp_path: Path) -> None:
+    rows = [json.dumps({"prompt": q, "completion": a}) for q, a in tiny_writer.questions(12)]
+    rows += [json.dumps({"prompt": f"And {k}?", "completion": " "}) for k in range(3)]
+    (tmp_path / "mine.jsonl").write_text("\n".join(rows) + "\n")
+    command = ("finetune", "--data", tmp_path / "mine.jsonl", "--model", base, "--out", tmp_path / "run", *QUICK)
+    code, out, err = course(*command, "--json", "--items", 0)
+    assert code == 0, err
+    assert "11 examples to learn from, 1 to test on; 3 without an answer left out" in spoken(err)
+    assert json.loads(out)["examples"]["train"] == 11
 
 
 def test_a_run_in_the_way_and_another_run_are_said(course: Captured, base: Path, mine: Path, tmp_path: Path) -> None:

@@ -30,11 +30,12 @@ from course_lib.memory import gpus
 from course_lib.prompts.chat import TEMPLATES
 from course_lib.records.conversations import Conversation
 from course_lib.records.exchange import FORMATS, write_conversations
-from tests.hub_fixtures import loopback, server  # noqa: F401
+from tests import hub_fixtures
 from tests.loopback_hub import LoopbackHub
 from tests.loopback_writers import LARGE_WRITER
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+server, loopback = hub_fixtures.server, hub_fixtures.loopback
 QUICK = {"epochs": 2, "batch_size": 4, "rank": 4, "learning_rate": 5e-3}
 
 
@@ -112,7 +113,6 @@ def test_the_figures_are_those_of_the_run(made: tuple[Job, Done, str]) -> None:
     assert report["tuning"]["optimizer"] == "adamw"
     assert 0 < report["parameters"]["learned"] <= report["parameters"]["all"]
     assert 0 < report["tokens"]["learned"] < report["tokens"]["train"]
-    assert report["before"] != report["after"] or job.tuning.method
     assert report["seconds"]["measured"] > 0
     assert set(report["versions"]) == set(card.PACKAGES)
 
@@ -139,7 +139,7 @@ def test_the_model_answers_as_it_did_at_the_end_of_its_run(made: tuple[Job, Done
 
     most = min(examples.longest_answer(assistant.chat, data.test), 64)
     again = examples.evaluate(assistant, data.test[: job.items], "after", max_new=most)
-    assert again.to_json() == done.report["after"]
+    assert json.loads(json.dumps(again.to_json())) == done.report["after"]
 
 
 def test_a_finished_run_is_not_done_again(made: tuple[Job, Done, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +231,7 @@ def test_a_model_of_the_hub_with_a_chat_template_of_its_own_is_tuned(
 
 
 def test_another_family_is_tuned_with_its_own_template(mine: Path, tmp_path: Path) -> None:
-    qwen = tiny_writer.save(tmp_path / "qwen", "Qwen2", TEMPLATES["plain"])
+    qwen = tiny_writer.save(tmp_path / "qwen", "Qwen2", TEMPLATES["plain"], vocab_size=3080)
     done, said = heard(lambda say: finetune.finetune(a_job(mine, qwen, tmp_path / "run", method="full"), say=say))
     assert done.report["packing"]
     assert (done.folder / "chat_template.jinja").read_text(encoding="utf-8") == TEMPLATES["plain"]

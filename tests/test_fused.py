@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import peft
@@ -40,11 +40,11 @@ def shaken(model: nn.Module) -> None:
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "lora_B" in name:
-                    weight.normal_(0, 0.2)
+                weight.normal_(0, 0.2)
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each time that the fused forward computes."""
     made: list[int] = []
     apply: Callable[..., Tensor] = Merged.apply
@@ -54,7 +54,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return apply(*given)
 
     monkeypatch.setattr(Merged, "apply", counted)
-    yield made
+    return made
 
 
 def results(model: Any, x: Tensor) -> dict[str, Tensor]:

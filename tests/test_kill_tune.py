@@ -56,7 +56,9 @@ class Runs:
         assert len(self.expected["loss"]) == STEPS
 
     def run(self, name: str, *kill: Any, **more: Any) -> list[str]:
-        return self.tuner.run(*kill, folder=self.folder / name, result=self.folder / f"{name}.json", **self.order, **more)
+        return self.tuner.run(
+            *kill, folder=self.folder / name, result=self.folder / f"{name}.json", **self.order, **more
+        )
 
     def outcome(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
@@ -110,7 +112,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bits(
     runs = Runs(tuner, given, tmp_path, method=method, optimizer=optimizer)
     draw = random.Random(f"{SEED} {method} {optimizer}")
     kills, resumed = 0, []
-    while kills < 3:
+    while kills < 2:
         name, moment = f"kill-{kills}", draw.uniform(0, runs.duration)
 
         def later(line: str, moment: float = moment) -> bool:

@@ -108,7 +108,9 @@ def test_named_layers_only_get_adapters(base: str) -> None:
     learner = a_learner(base, targets="q_proj, v_proj", rank=2)
     found = {name.split(".")[-4] for name, p in learner.model.named_parameters() if p.requires_grad}
     assert found == {"q_proj", "v_proj"}
-    with pytest.raises(CourseError, match="LoRA cannot be put on this model .*change targets"):
+    learner = a_learner(base, targets="qv", rank=2)
+    assert found == {name.split(".")[-4] for name, p in learner.model.named_parameters() if p.requires_grad}
+    with pytest.raises(CourseError, match=r"LoRA cannot be put on this model .*change targets"):
         a_learner(base, targets="no_such_layer")
 
 

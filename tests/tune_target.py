@@ -31,16 +31,13 @@ from kill_target import Places, say
 # Besides those of a checkpoint: each with how often it is passed in a run.
 PLACES = {
     "run.json half written": 1,
-    "run.json in place": 1,
     "while answers are written": 2,
     "before.json half written": 1,
     "before.json in place": 1,
     "inside a step": 6,
     "after a step": 6,
-    "after.json in place": 1,
     "weights half written": 1,
     "card": 1,
-    "finetune.json half written": 1,
     "before the model is in place": 1,
     "model in place": 1,
     "report.json half written": 1,

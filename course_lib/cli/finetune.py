@@ -45,7 +45,9 @@ def finetune(
     rank: Annotated[int | None, option(LEARNS, "Of LoRA and QLoRA [8].")] = None,
     alpha: Annotated[float | None, option(LEARNS, "LoRA is scaled by alpha / rank [16].")] = None,
     dropout: Annotated[float | None, option(LEARNS, "Of LoRA [0].")] = None,
-    targets: Annotated[str | None, option(LEARNS, "Layers that get LoRA: all-linear, or names with commas.")] = None,
+    targets: Annotated[
+        str | None, option(LEARNS, "Layers that get LoRA: all-linear, qv, or names with commas.")
+    ] = None,
     blocks: Annotated[int | None, option(LEARNS, "How many blocks last-n trains [2].")] = None,
     epochs: Annotated[int | None, option(HOW, "Passes over the examples [3].")] = None,
     learning_rate: Annotated[float | None, option(HOW, "Without it, what suits method and model.")] = None,
@@ -79,7 +81,10 @@ def finetune(
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"Interrupted; the same command with --resume goes on in {out}.") from None
     except OSError as error:
-        raise CourseError(f"The run could not go on: {error.strerror or error} ({error.filename or out}).") from error
+        why = f"{error.strerror or error} ({error.filename or out})"
+        raise CourseError(
+            f"The run could not go on: {why}. When that is mended, the same command with --resume goes on in {out}."
+        ) from error
     if as_json:
         show.print_json(done.report)
     else:

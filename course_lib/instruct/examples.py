@@ -32,11 +32,13 @@ ROOM = 16  # tokens an answer may be longer than the longest right one
 
 @dataclass(frozen=True)
 class Examples:
-    """Conversations to learn from and to test on; ``copies`` of test examples were dropped from the others."""
+    """Conversations to learn from and to test on; ``copies`` of test examples were dropped from the others, and
+    ``silent`` ones, whose answer is empty."""
 
     train: tuple[Conversation, ...]
     test: tuple[Conversation, ...]
     copies: int = 0
+    silent: int = 0
 
     @property
     def fingerprint(self) -> str:

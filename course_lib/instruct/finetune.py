@@ -18,7 +18,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,7 @@ def finetune(job: Job, resume: bool = False, say: Say = lambda sentence: None, p
     say(
         f"{len(data.train)} examples to learn from, {len(data.test)} to test on"
         + (f"; {data.copies} copies of test examples left out" if data.copies else "")
+        + (f"; {data.silent} without an answer left out" if data.silent else "")
     )
     _look_for_another_run(job, data, resume)
     finished = job.out / "report.json"
@@ -97,9 +98,11 @@ def read(job: Job) -> Examples:
     """The job's examples, split into those to learn from and those to test on."""
     whole = load_conversations(job.data, "train", job.format, columns=job.columns)
     test = load_conversations(job.test or job.data, "train" if job.test else "test", job.format, columns=job.columns)
+    silent = sum(not one.reply.strip() for one in [*whole, *test])
+    whole, test = ([one for one in part if one.reply.strip()] for part in (whole, test))
     found = examples.hold_out(whole, test or None, job.test_share, seed=job.tuning.seed)
     most = job.max_train or len(found.train)
-    return Examples(found.train[:most], found.test, found.copies)
+    return Examples(found.train[:most], found.test, found.copies, silent)
 
 
 def plan(job: Job, data: Examples, say: Say) -> None:
@@ -107,7 +110,7 @@ def plan(job: Job, data: Examples, say: Say) -> None:
 
     Lengths are guessed from characters here, on the low side; `train.fit` asks again, about the very batches.
     """
-    what = subject(str(hub.config_file(job.model)))
+    what = replace(subject(str(hub.config_file(job.model))), name=job.model)
     machine = hardware.detect()
     tuning = job.tuning.settled(machine, what.parameters)
     guessed = max(sum(len(m.content) // CHARACTERS + MARKS for m in one.messages) for one in data.train)
@@ -151,7 +154,7 @@ def _run(job: Job, data: Examples, learner: Learner, say: Say, progress: bool | 
     save(learner, figures, before, after, job.out / "model")
     _write(job.out / "report.json", figures)
     say(f"The model is in {job.out / 'model'}, with its card in README.md.")
-    return Done(job.out / "model", figures)
+    return Done(job.out / "model", _read(job.out / "report.json"))
 
 
 def _asked(job: Job, data: Examples, learner: Learner, name: str) -> TaskReport | None:

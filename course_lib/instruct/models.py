@@ -125,7 +125,10 @@ def choose(model: Any, tuning: Tuning) -> Any:
     with hub.quiet():
         import peft
 
-    targets: Any = tuning.targets if tuning.targets == "all-linear" else [t.strip() for t in tuning.targets.split(",")]
+    named = [name.strip() for name in tuning.targets.split(",")]
+    targets: Any = {"all-linear": "all-linear", "qv": None}.get(
+        tuning.targets, named
+    )  # None: peft's, queries and values
     settings = peft.LoraConfig(
         task_type="CAUSAL_LM",
         r=tuning.rank,

@@ -50,7 +50,7 @@ class Tuning:
     rank: int = 8
     alpha: float = 16.0
     dropout: float = 0.0
-    targets: str = "all-linear"  # or names of layers, separated by commas
+    targets: str = "all-linear"  # or "qv", or names of layers, separated by commas
     blocks: int = 2  # of last-n
     optimizer: str = ""  # "adamw", "adamw-8bit"; "": 8 bits on a GPU
     checkpointing: bool | None = (
@@ -79,7 +79,7 @@ class Tuning:
         if not self.weight_decay >= 0:
             raise CourseError(f"weight_decay must be at least 0, not {self.weight_decay}.")
         if not all(name.strip() for name in self.targets.split(",")):
-            raise CourseError(f"targets are all-linear, or names of layers with commas, not {self.targets!r}.")
+            raise CourseError(f"targets are all-linear, qv, or names of layers with commas, not {self.targets!r}.")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise CourseError(f"The learning rate must be above 0, not {self.learning_rate}.")
         if self.micro_batch and self.batch_size % self.micro_batch:

@@ -8,8 +8,9 @@ surprise about the tokens that count, the answers' and their ends', in nats:
 Dividing by the tokens of a whole step, and not per example, makes every answer's token weigh the same.
 
 What makes it fast: a batch is one row without padding (`course_lib.batching.packing`), attention stays inside each
-example without a mask (`attention`), logits are made only for tokens that count. Each of these leaves the loss and
-the gradient as they were, which tests check.
+example without a mask (the course's decoder, or `attention` for other models), logits are made only for tokens that
+count, and never all at once (`surprise`); LoRA's products are merged (`fused`). Each of these leaves the loss and the
+gradient as they were, which tests check.
 
 Continued pretraining is the same with texts in which every token counts (`domain`).
 """
@@ -29,9 +30,11 @@ from torch.nn import functional as F
 
 from course_lib import train
 from course_lib.batching import Batches, Item, packed, padded
+from course_lib.decoder import Decoder
 from course_lib.errors import CourseError
 from course_lib.instruct.attention import forward
 from course_lib.instruct.models import Learner
+from course_lib.instruct.surprise import surprise
 
 TIMED = 4  # batches that a forecast of the time rests on
 
@@ -84,6 +87,11 @@ def config(learner: Learner, save_to: Path | None = None, **settings: Any) -> tr
 
 def loss(model: nn.Module, batch: dict[str, Any]) -> Tensor:
     """The sum of minus the log-probabilities (nats) of the labels of a packed or padded batch."""
+    bare = getattr(model, "module", model)  # several processes wrap it
+    head = getattr(bare, "lm_head", None)
+    if isinstance(bare, Decoder) and type(head) is nn.Linear and head.bias is None:
+        h = model(batch["input_ids"], lengths=batch["lengths"], keep=batch["keep"], scores=False)[0]
+        return surprise(h, head.weight, batch["labels"])
     return F.cross_entropy(forward(model, batch).float(), batch["labels"], reduction="sum")
 
 

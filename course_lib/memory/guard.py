@@ -33,7 +33,7 @@ from course_lib import hardware
 from course_lib.memory.allocator import workspace_bytes
 from course_lib.memory.cutting import fewer_texts, longest_of, shorter_texts, texts_of
 from course_lib.memory.gpus import GPU, this_machine
-from course_lib.memory.program import Batch, Program, identity, standing, trace
+from course_lib.memory.program import Program, identity, standing, trace
 from course_lib.memory.recipe import Recipe
 from course_lib.memory.trace.log import Log, Peak, peaks
 from course_lib.memory.traced import reserved, steady

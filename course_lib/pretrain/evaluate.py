@@ -171,7 +171,9 @@ def form(writer: Writer, place: Place, n: int) -> list[Score]:
     fair = Place.build(split="train")
     pairs = [(ASK.format(**i), WORDS[i["stars"]]) for i in reviews.items(fair, random.Random(SEED + 1), 320)]
     if not isinstance(writer.model, Decoder):
-        raise CourseError("This table is made of Llama models only: name one of the course's own, or a folder of yours.")
+        raise CourseError(
+            "This table is made of Llamas only: name one of the course's own models, or a folder of yours."
+        )
     tuned = copy.deepcopy(writer.model)
     config = train.TrainConfig(epochs=2, learning_rate=5e-4, title="form", memory="ignore")
     supervised.tune(tuned, writer.tokenizer, pairs, config)

@@ -60,7 +60,9 @@ most = tier.example_budgets[-1]
 lessons, exam = instruct.load_records(tier.instructions, most, 2 * tier.items, kinds)
 rows = [{name: one[name][:70] for name in ("task", "instruction", "input", "output")} for one in lessons[:8]]
 columns = {"task": "Task", "instruction": "Instruction", "input": "Input", "output": "Answer"}
-plots.table(rows, columns, caption=f"The first of {len(lessons)} examples to learn from; {len(exam)} others are for the exam")
+plots.table(
+    rows, columns, caption=f"The first of {len(lessons)} examples to learn from; {len(exam)} others are for the exam"
+)
 
 # %% [markdown]
 # **Fix the metric before you train.** Afterwards everybody finds one that flatters. A quick test of the metric itself: is every right answer
@@ -182,7 +184,9 @@ exercises.check("04-pack", may_see)
 
 # %%
 answered = sum(sum(learn) for _, learn in items)
-print(f"{sum(lengths):,} tokens, {answered:,} of them count ({answered / sum(lengths):.0%}); logits are made for those only")
+print(
+    f"{sum(lengths):,} tokens, {answered:,} of them count ({answered / sum(lengths):.0%}); logits are made for those only"
+)
 
 # %% [markdown]
 # Does any of this change what is learned? No: the loss and its gradient are the same numbers, and tests of the course compare them. It only
@@ -319,7 +323,9 @@ for name, some in sets.items():
     students.append(student)
 rows = [{"data": name, **vars(found.macro())} for name, found in quality.items()]
 shares = {"score": ("Score", "{:.0%}"), "low": ("from", "{:.0%}"), "high": ("to", "{:.0%}")}
-plots.table(rows, {"data": "Learned from"} | shares | {"in_form": ("In form", "{:.0%}")}, caption="Quality and quantity")
+plots.table(
+    rows, {"data": "Learned from"} | shares | {"in_form": ("In form", "{:.0%}")}, caption="Quality and quantity"
+)
 
 # %%
 small_clean, larger_spoilt, machine_mended = quality.values()
@@ -439,11 +445,18 @@ marks = [[report.score(one, text) for one, text in zip(trial, texts, strict=True
 verdicts = {how: judge.pairwise(both.assistant, trial, first, second, how=how) for how in ("labels", "likelihood")}
 for how, found in verdicts.items():
     if found.position_bias:
-        print(f"{how}: {found.consistency.value:.0%} say the same both times; the first place wins {found.position_bias.value:.0%}")
+        print(
+            f"{how}: {found.consistency.value:.0%} say the same both times; the first place wins {found.position_bias.value:.0%}"
+        )
 
 # %%
 rows = [{"how": how, **row} for how, found in verdicts.items() for row in found.agreement(*marks).rows()]
-columns = {"how": "Asked for", "judge": "Judge", "agrees": ("Agrees with the metric", "{:.0%}"), "low": ("from", "{:.0%}")}
+columns = {
+    "how": "Asked for",
+    "judge": "Judge",
+    "agrees": ("Agrees with the metric", "{:.0%}"),
+    "low": ("from", "{:.0%}"),
+}
 plots.table(rows, columns | {"high": ("to", "{:.0%}"), "n": "Items"}, caption="What the judge's verdict is worth")
 
 # %% [markdown]
@@ -469,9 +482,13 @@ exercises.check("04-judge-bias", judged)
 from course_lib.instruct import proposals, selfinstruct
 
 turned = proposals.meta_records(clean)
-writer = instruct.train_on(tuned.learner, [*turned, *clean[: len(clean) // 2]], method=tier.method, epochs=2, title="turned")
+writer = instruct.train_on(
+    tuned.learner, [*turned, *clean[: len(clean) // 2]], method=tier.method, epochs=2, title="turned"
+)
 recipe = selfinstruct.Recipe(samples=3, agree=2)
-made = selfinstruct.self_instruct(writer.assistant, clean, tier.items, recipe=recipe, check=instructions.checked, apart=trial)
+made = selfinstruct.self_instruct(
+    writer.assistant, clean, tier.items, recipe=recipe, check=instructions.checked, apart=trial
+)
 plots.table(made.rows(), {name: name.capitalize() for name in made.rows()[0]}, caption="What the filters leave")
 
 # %%
@@ -498,7 +515,9 @@ for name, share in (("before the filters", made.before), ("after", made.after)):
 # %%
 from course_lib.instruct.finetune import Job, finetune
 
-job = Job(str(folder / "lessons.jsonl"), tier.pretrain_model, folder / "run", items=20, max_train=tier.example_budgets[1])
+job = Job(
+    str(folder / "lessons.jsonl"), tier.pretrain_model, folder / "run", items=20, max_train=tier.example_budgets[1]
+)
 done = finetune(job, say=print)
 
 # %%

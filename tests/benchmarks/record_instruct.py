@@ -99,12 +99,14 @@ class Bench:
         answers = assistant.answer([conversation(one).dicts()[:-1] for one in records], max_new=MAX_NEW)
         return TaskReport.of(records, answers), answers
 
-    def prompted(self, assistant: Assistant, k: int, tests: Sequence[Record] | None = None) -> TaskReport:
-        """Scores of a base model that continues ``k`` worked examples of the same kind and then the question."""
-        records = self.tests if tests is None else tests
-        prompts = [few_shot(assistant, self.pools[1], one, k) for one in records]
-        written = assistant.continue_(prompts, Decoding(max_new=MAX_NEW, stop=("\n",)))
-        return TaskReport.of(records, [text.strip() for text in written])
+    def prompted(self, assistant: Assistant, tests: Sequence[Record] | None = None) -> dict[str, TaskReport]:
+        """Scores of a base model that continues a prompt, written in each of `PROMPTS`' ways."""
+        records, found = self.tests if tests is None else tests, {}
+        for name, layout in PROMPTS.items():
+            prompts = [fitted(assistant, self.pools[1], one, layout) for one in records]
+            written = assistant.continue_(prompts, Decoding(max_new=MAX_NEW, stop=("\n",)))
+            found[name] = TaskReport.of(records, [text.strip() for text in written])
+        return found
 
 
 def exam(n: int, seed: int, kinds: Iterable[str] = tuple(world.KINDS), split: str = "test") -> list[Record]:
@@ -113,18 +115,35 @@ def exam(n: int, seed: int, kinds: Iterable[str] = tuple(world.KINDS), split: st
     return [dict(one) for kind in kinds for one in world.items(place, Random(f"exam {seed}"), kind, n)]
 
 
-def few_shot(assistant: Assistant, pool: Sequence[Record], asked: Record, k: int) -> str:
-    """Worked examples and the question, each "instruction, input, Answer:", as many as fit."""
+def asked(shown: Sequence[Record], record: Record) -> str:
+    """The question alone, with a word that calls for an answer."""
+    return f"{joined(record['instruction'], record['input'])}\nAnswer:".replace("\n\n", "\n")
 
-    def layout(record: Record) -> str:
-        return f"{joined(record['instruction'], record['input'])}\nAnswer:".replace("\n\n", "\n")
 
-    own = [one for one in pool if one["task"] == asked["task"]][:k]
-    while True:
-        text = "\n\n".join([*(f"{layout(one)} {one['output']}" for one in own), layout(asked)])
-        if not own or assistant.writer.tokens(text) <= LONGEST_PROMPT:
-            return text
+def few_shot(shown: Sequence[Record], record: Record) -> str:
+    """Whole examples in front of the question: instruction, input, "Answer:"."""
+    return "\n\n".join([*(f"{asked((), one)} {one['output']}" for one in shown), asked((), record)])
+
+
+def instructed(shown: Sequence[Record], record: Record) -> str:
+    """The instruction once, then inputs with their answers, as in a worksheet."""
+    lines = [f"{one['input']}\nAnswer: {one['output']}" for one in shown]
+    return "\n\n".join([record["instruction"], *lines, f"{record['input']}\nAnswer:"])
+
+
+PROMPTS: dict[str, Callable[[Sequence[Record], Record], str]] = {
+    "asked": asked,
+    "few-shot": few_shot,
+    "instructed": instructed,
+}
+
+
+def fitted(assistant: Assistant, pool: Sequence[Record], record: Record, layout: Callable[..., str]) -> str:
+    """A prompt with as many examples of the record's kind as fit, `SHOWN` at most."""
+    own = [one for one in pool if one["task"] == record["task"]][:SHOWN]
+    while own and assistant.writer.tokens(layout(own, record)) > LONGEST_PROMPT:
         own = own[1:]
+    return layout(own, record)
 
 
 def usual(pool: Sequence[Record], tests: Sequence[Record]) -> TaskReport:
@@ -149,10 +168,9 @@ def before(bench: Bench) -> Found:
     reports = {
         "curve/0/0": report,
         "base/bare": TaskReport.of(bench.tests, [text.strip() for text in bare]),
-        "base/asked": bench.prompted(base, 0),
-        "base/few-shot": bench.prompted(base, SHOWN),
         "trivial/usual": usual(bench.pools[0], bench.tests),
     }
+    reports |= {f"base/{name}": one for name, one in bench.prompted(base).items()}
     return {"reports": reports, "answers": {"curve/0/0": answers}}
 
 
@@ -172,12 +190,12 @@ def curve(bench: Bench, n: int, seed: int) -> Found:
 
 
 def noise(bench: Bench, seed: int) -> Found:
-    """A large noisy set, and what is left when everything is mended that can be without knowing the answers."""
+    """A large noisy set; and once, what is left when all is mended that can be without knowing the answers."""
     size = bench.sizes[3]
     spoilt = world.noisy(bench.pools[seed][:size], Random(f"noise {seed}"))
     cleaned = fix([conversation(one) for one in spoilt]).conversations
     found: Found = {"reports": {}, "runs": {}}
-    for name, records in (("noisy", spoilt), ("cleaned", cleaned)):
+    for name, records in (("noisy", spoilt), ("cleaned", cleaned))[: 2 - seed]:
         made, run = bench.train(records, n=size, seed=seed)
         found["reports"][f"noise/{name}/{seed}"], _ = bench.ask(made.assistant)
         found["runs"][f"noise/{name}/{seed}"] = run
@@ -186,17 +204,18 @@ def noise(bench: Bench, seed: int) -> Found:
     return found
 
 
-def again(bench: Bench) -> Found:
-    """The model that learned all tasks is trained further: on one alone, and on that one among the others."""
+def again(bench: Bench, name: str) -> Found:
+    """The model of all tasks is trained further, for a short or a long time: on one task alone, and among others."""
     n = bench.sizes[2]
     own = world.items(Place.build(), Random("again"), AGAIN, n)
     others = [one for one in bench.pools[1] if one["task"] != AGAIN][:n]
     mixed = [one for pair in zip(own, others, strict=False) for one in pair]
     found: Found = {"reports": {}, "runs": {}}
-    for name, records in (("alone", own), ("mixed", mixed)):
-        made, run = bench.train(records, str(bench.best), epochs=3 if bench.scale >= 0.5 else 1)
-        found["reports"][f"again/{name}"], _ = bench.ask(made.assistant)
-        found["runs"][f"again/{name}"] = run
+    for what, records in (("alone", own), ("mixed", mixed)):
+        epochs = bench.epochs(len(records)) if name == "long" else 3 if bench.scale >= 0.5 else 1
+        made, run = bench.train(records, str(bench.best), epochs=epochs)
+        found["reports"][f"again/{name}/{what}"], _ = bench.ask(made.assistant)
+        found["runs"][f"again/{name}/{what}"] = run
     return found
 
 
@@ -216,11 +235,13 @@ def proposing(bench: Bench) -> Found:
 
 def proposed(found: Yield) -> Found:
     """The table of a yield; of each readable candidate whether it was accepted and right (1, 0, null); some records."""
-    kept = {(one["instruction"], one["input"], one["output"]) for one in found.records}
+    kept = Counter((one["instruction"], one["input"], one["output"]) for one in found.records)
     rows = []
     for one in (candidate.record for candidate in found.candidates if candidate.instruction):
         right = world.checked(one)
-        accepted = (one["instruction"], one["input"], one["output"]) in kept
+        key = (one["instruction"], one["input"], one["output"])
+        accepted = kept[key] > 0  # of two that are equal only the first
+        kept[key] -= accepted
         rows.append([int(accepted), None if right is None else int(right)])
     table = {"n": len(found.candidates), "steps": found.rows()}
     return {**table, "candidates": rows, "records": [dict(one) for one in found.records[:20]]}
@@ -255,7 +276,7 @@ def losses(assistant: Assistant, tests: dict[str, list[str]]) -> dict[str, list[
     """Of every document the tokens predicted, and minus the sum of their log-probabilities (nats)."""
     found = {}
     for where, texts in tests.items():
-        ids = [assistant.tokenizer(text)["input_ids"][:500] for text in texts]
+        ids = [assistant.tokenizer(text, verbose=False)["input_ids"][:500] for text in texts]
         sums = assistant.writer.scores([(one[:1], one[1:]) for one in ids])
         found[where] = [[len(one) - 1, round(-total, 3)] for one, total in zip(ids, sums, strict=True)]
     return found
@@ -291,7 +312,7 @@ def shared(one: Any, other: Any) -> int:
 
 def smallest(bench: Bench) -> Found:
     """Settings after a third of an epoch, on the small model, and after three epochs on the large one: losses."""
-    records = bench.pools[0][: bench.many(300)]
+    records = bench.pools[0][: bench.many(240)]
     third = records[: len(records) // 3]
     held = [conversation(one) for one in exam(FEW if bench.scale >= 0.5 else 2, 9, split="train")]
     runs = {"fraction": (LARGE, third, 1), "small": (SMALL, records, 3), "end": (LARGE, records, 3)}
@@ -330,10 +351,10 @@ def special(bench: Bench, task: str) -> Found:
     small, large = Assistant.from_name(SMALL), Assistant.from_name(LARGE)
     reports = {
         "untrained": bench.ask(small, tests)[0],
-        "prompted": bench.prompted(large, SHOWN, tests),
+        **bench.prompted(large, tests),
         "usual": usual(bench.pools[0], tests),
     }
-    made, run = bench.train(world.items(Place.build(), Random("special"), task, bench.sizes[2]), SMALL)
+    made, run = bench.train(world.items(Place.build(), Random("special"), task, bench.sizes[2]), SMALL, epochs=5)
     reports["tuned"], _ = bench.ask(made.assistant, tests)
     return {"reports": {f"special/{task}/{k}": one for k, one in reports.items()}, "runs": {f"special/{task}": run}}
 
@@ -380,7 +401,7 @@ def measured(bench: Bench) -> dict[str, Found]:
     parts: dict[str, Callable[[], Found]] = {"before": lambda: before(bench)}
     parts |= {f"curve/{n}/{s}": lambda n=n, s=s: curve(bench, n, s) for n, s in [*few, (bench.sizes[-1], 0)]}
     parts |= {f"noise/{seed}": lambda seed=seed: noise(bench, seed) for seed in (0, 1)}
-    parts |= {"again": lambda: again(bench)}
+    parts |= {f"again/{name}": lambda name=name: again(bench, name) for name in ("short", "long")}
     parts |= {f"special/{task}": lambda task=task: special(bench, task) for task in SPECIAL}
     parts |= {"tokens": lambda: tokens(bench), "domain": lambda: domain(bench)}
     parts |= {"proposing": lambda: proposing(bench), "smallest": lambda: smallest(bench)}

@@ -278,7 +278,7 @@ def with_course(examples: Sequence[Example], setting: Setting) -> Run:
         return data.collate(items)
 
     own = config(learner, progress=False, memory="ignore")
-    train.fit(learner.model, replace(data, collate=collate), loss, own)
+    train.fit(learner.trained, replace(data, collate=collate), loss, own)
     clock.tick()
     return clock.finish(learner.model)
 

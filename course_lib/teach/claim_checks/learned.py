@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from course_lib.metrics.report import TaskReport
 from course_lib.teach.claim_checks.evidence import Finding
-from course_lib.teach.claim_checks.tuned import Recorded, beats, gain, missing, scored, shown, without
+from course_lib.teach.claim_checks.tuned import PROMPTS, Recorded, beats, gain, missing, scored, shown, without
 from course_lib.teach.claim_checks.worked import CONDITIONS, CORRECTED, HOLDS, of_two
 
 FORMED = 0.9  # share of answers in the form asked for, from which on a model follows instructions
@@ -16,15 +16,17 @@ SPECIAL_ITEMS = 30  # test items of one task
 
 
 def sft_beats_prompt(told: Recorded) -> Finding:
-    """Is a prompt better than the bare question, and a thousand examples better than the prompt?"""
-    if lacks := told.lacking("base/bare", "base/few-shot", "curve/1000"):
+    """Is the best prompt better than the bare question, and are a thousand examples better than that prompt?"""
+    ways = [f"base/{way}" for way in PROMPTS]
+    if lacks := told.lacking("base/bare", *ways, "curve/1000"):
         return missing("sft-beats-prompt", lacks)
-    bare, prompted, tuned = told.reports["base/bare"], told.reports["base/few-shot"], told.curve[1000]
-    first, second = beats(prompted, bare), beats(tuned, prompted)
-    figure = f"{scored(bare)}, {scored(prompted)} with examples in the prompt, {scored(tuned)} after 1000 examples"
+    bare, tuned = told.reports["base/bare"], told.curve[1000]
+    prompted = told.best(ways)
+    first, second = beats(prompted, bare, len(ways)), beats(tuned, prompted)
+    figure = f"{scored(bare)}, {scored(prompted)} with the best prompt, {scored(tuned)} after 1000 examples"
     sentence = (
-        f"On the same {len(bare.scores)} items ({told.source}) the base model reaches {figure}; the prompt is"
-        f" {shown(first)} to help, tuning {shown(second)} to beat the prompt."
+        f"On the same {len(bare.scores)} items ({told.source}) the base model reaches {figure}; the best of {len(ways)}"
+        f" prompts is {shown(first)} to help, tuning {shown(second)} to beat it."
     )
     values = {name: one.macro().score for name, one in (("bare", bare), ("prompt", prompted), ("tuned", tuned))}
     return Finding("sft-beats-prompt", figure, values, of_two(first, second), sentence)
@@ -77,37 +79,41 @@ def quality_over_size(told: Recorded) -> Finding:
 def forgetting(told: Recorded) -> Finding:
     """What further training for one task costs the others, and what it costs with the others mixed in."""
     last = f"curve/{max(told.curve, default=0)}/0"
-    if lacks := told.lacking("curve/0/0", last, "again/alone", "again/mixed"):
+    ways = [f"again/{how}/{what}" for how in ("short", "long") for what in ("alone", "mixed")]
+    if lacks := told.lacking("curve/0/0", last, *ways):
         return missing("forgetting", lacks)
-    before, alone, mixed = (without(told.reports[n], told.again) for n in (last, "again/alone", "again/mixed"))
-    lost = beats(before, alone)
+    before, *others = (without(told.reports[name], told.again) for name in (last, *ways))
+    short, _, alone, mixed = others
+    lost = beats(before, alone, 2) or beats(before, short, 2)  # either would do, so each counts twice
     kept = not beats(before, mixed) and beats(mixed, alone)
     supports = CORRECTED if not lost else HOLDS if kept else CONDITIONS
     figure = f"other tasks: {scored(before)}, then {scored(alone)} alone, {scored(mixed)} mixed"
-    own = {n: _task(told.reports[n], told.again) for n in (last, "again/alone", "again/mixed")}
+    own = {name: _task(told.reports[name], told.again) for name in (last, *ways)}
     sentence = (
         f"A model of all tasks was trained on {told.again} alone: the other tasks went from {before.macro().score:.0%}"
-        f" to {alone.macro().score:.0%}, with the others mixed in to {mixed.macro().score:.0%} ({told.source}). The"
-        f" task itself: {own[last]:.0%} before, {own['again/alone']:.0%} alone, {own['again/mixed']:.0%} mixed."
+        f" to {short.macro().score:.0%} in a short run and to {alone.macro().score:.0%} in a long one, with the others"
+        f" mixed in to {mixed.macro().score:.0%} ({told.source}); the loss is {shown(lost)}, and that mixing spares it"
+        f" is {shown(beats(mixed, alone))}. The task itself: {own[last]:.0%} before,"
+        f" {own['again/long/alone']:.0%} alone, {own['again/long/mixed']:.0%} mixed."
     )
     values = {"before": before.macro().score, "alone": alone.macro().score, "mixed": mixed.macro().score}
-    return Finding("forgetting", figure, values, supports, sentence)
+    return Finding("forgetting", figure, values | {"p": gain(before, alone).p}, supports, sentence)
 
 
 def special_beats_general(told: Recorded) -> Finding:
     """The small model trained on a task against the large one with a prompt, task by task."""
     tasks = _special_tasks(told)
     few = [t for t in tasks if len(told.reports[f"special/{t}/tuned"].scores) < SPECIAL_ITEMS]
-    if len(tasks) < 2 or few or not told.special("prompted"):
+    if len(tasks) < 2 or few or not all(told.special(way) for way in PROMPTS):
         return missing("special-beats-general", [f"two tasks or more with at least {SPECIAL_ITEMS} test items each"])
-    pairs = {t: (told.reports[f"special/{t}/tuned"], told.reports[f"special/{t}/prompted"]) for t in tasks}
+    pairs = {t: (told.reports[f"special/{t}/tuned"], told.best([f"special/{t}/{w}" for w in PROMPTS])) for t in tasks}
     won = [t for t, (tuned, prompted) in pairs.items() if beats(tuned, prompted, len(tasks))]
     supports = HOLDS if len(won) == len(tasks) else CONDITIONS if won else CORRECTED
     figure = ", ".join(f"{t} {a.macro().score:.0%} against {b.macro().score:.0%}" for t, (a, b) in pairs.items())
     size = told.runs.get(f"special/{tasks[0]}", {}).get("examples", "some")
     sentence = (
         f"A model of 3 million parameters, trained on {size} examples of one task, against one of 6 million with"
-        f" examples in its prompt ({told.source}): {figure}. The small one is shown to win in {len(won)} of"
+        f" the best of {len(PROMPTS)} prompts ({told.source}): {figure}. The small one is shown to win in {len(won)} of"
         f" {len(tasks)}."
     )
     return Finding(

@@ -4,6 +4,7 @@ A verdict follows from rules that stand here before anything is measured:
 
 - One model beats another when the paired test over the same test items says p < 0.05; items of all tasks count so that
   every task weighs the same.
+- A prompt is the best of three; its p against the bare question counts threefold, and tuning has to beat that best.
 - A claim of two parts holds if both are found, with conditions if one is, and has to be corrected if none is.
 - A model follows instructions when nine in ten of its answers have the form that was asked for.
 - A thousand examples are enough when several times as many are not shown to be better.

@@ -182,8 +182,7 @@ def _document_p(told: Recorded, stage: str, where: str) -> float:
     """The sign test over documents: how likely so many change to the same side by chance."""
     rows = zip(told.documents[stage][where], told.documents["base"][where], strict=True)
     changes = [after / n - before / m for (n, after), (m, before) in rows]
-    up = [float(change > 0) for change in changes]
-    return paired_difference(up, [1 - x for x in up]).p
+    return paired_difference([float(x > 0) for x in changes], [float(x < 0) for x in changes]).p
 
 
 def _agrees(one: Judged) -> float:

@@ -24,6 +24,7 @@ from course_lib.metrics.report import TaskReport, compare
 from course_lib.teach.claim_checks.evidence import Finding
 
 RECORDING = "recordings/instruct.json"
+PROMPTS = ("asked", "few-shot", "instructed")  # ways to put a question to a base model
 FEWEST = 100  # test items: with fewer, a difference of ten points is within chance
 
 
@@ -88,8 +89,8 @@ class Recorded:
         stages = {
             "untrained": (self.reports["curve/0/0"], ()),
             "all tasks": (self.reports[f"curve/{max(self.curve)}/0"], tasks),
-            f"then {self.again} and others": (self.reports["again/mixed"], tasks),
-            f"then {self.again} alone": (self.reports["again/alone"], (self.again,)),
+            f"then {self.again} and others": (self.reports["again/long/mixed"], tasks),
+            f"then {self.again} alone": (self.reports["again/long/alone"], (self.again,)),
         }
         return Matrix(tuple(Stage(replace(report, name=name), on) for name, (report, on) in stages.items()))
 
@@ -108,6 +109,10 @@ class Recorded:
             for kind in ("scores", "formed")
         )
         return replace(found[0], name=prefix, scores=scores, formed=formed)
+
+    def best(self, names: Sequence[str]) -> TaskReport:
+        """The best of these reports, in the mean over tasks; the first of equals."""
+        return max((self.reports[name] for name in names), key=lambda report: report.macro().score)
 
     def lacking(self, *names: str) -> list[str]:
         """Which models were not tested, or on too few items to decide anything; a prefix stands for all behind it."""
