@@ -361,3 +361,11 @@ def test_a_recording_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pyte
     path.write_text(json.dumps(told))
     with pytest.raises(CourseError, match="no recording of lesson 04"):
         tuned.recorded()
+
+
+def test_the_recording_says_how_it_was_made_and_has_every_score():
+    told = tuned.recorded()
+    assert {"hardware", "versions", "seed", "command", "date"} <= told.about.keys()
+    assert all(len(told.reports[name].scores) == told.about["items"] for name in ("base/bare", "curve/1000/1"))
+    assert set(told.answers) <= set(told.reports)
+    assert {"tokens", "seconds", "epochs", "loss"} <= told.runs["curve/1000/0"].keys()

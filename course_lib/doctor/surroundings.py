@@ -58,8 +58,8 @@ def bf16_reported() -> bool:
 
 def downloaded(tier: Tier) -> bool:
     """Whether a tier's models and data are on this disk: installed, part of the course, or in the hub's cache."""
-    data = [name for name in (tier.sentiment, tier.problems) if name in hub.DATA]
-    return all(map(hub.model_held, (tier.encoder, tier.writer))) and all(map(hub.data_held, data))
+    data = [name for name in (tier.sentiment, tier.problems, tier.instructions) if name in hub.DATA]
+    return all(map(hub.model_held, (tier.encoder, tier.writer, tier.base))) and all(map(hub.data_held, data))
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class Normed(torch.autograd.Function):
 
 
 def fuse(model: nn.Module) -> int:
-    """Give each layer with one plain adapter, and each norm of the decoder, this forward; how many adapters there are."""
+    """Give each layer with one plain adapter, and each norm of the decoder, this forward; how many adapters it has."""
     from peft.tuners.lora import Linear
 
     for norm in model.modules():

@@ -14,7 +14,7 @@ each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: less
 
 
 def test_every_lesson_has_a_source_and_a_notebook() -> None:
-    assert [lesson.number for lesson in LESSONS] == ["00", "01", "02", "03"]
+    assert [lesson.number for lesson in LESSONS] == ["00", "01", "02", "03", "04"]
     assert [lesson.name for lesson in LESSONS if not (lesson.source.exists() and lesson.notebook.exists())] == []
 
 

@@ -25,7 +25,7 @@ SMOKE = {"COURSE_TIER": "smoke"}
 # The models and data of a tier with few questions and steps: what takes a GPU minutes would take this test hours.
 FEW = """from dataclasses import replace
 from course_lib import tiers
-tiers.TIERS["t4"] = replace(tiers.TIERS["t4"], items=8, samples=3, pretrain_steps=4)"""
+tiers.TIERS["t4"] = replace(tiers.TIERS["t4"], items=8, samples=3, pretrain_steps=4, example_budgets=(8, 16, 24))"""
 
 
 def executed(lesson: Lesson, env: dict[str, str], *, instructor: bool = False, before: str = "") -> Any:
