@@ -45,6 +45,7 @@ class Tier:
     base: str  # the model that is taught to answer, a short name of hub.MODELS
     method: str  # how: full, last-n, lora or qlora
     instructions: str  # "world" or a short name of hub.DATA; what it learns from
+    judge: str  # the model that compares answers; "": the one that was just taught
     example_budgets: tuple[int, ...]  # sizes of the comparison "how many examples are needed", ascending
     epochs: int  # of fine-tuning
     head_epochs: int  # of a head on a frozen encoder
@@ -78,6 +79,7 @@ TIERS: dict[str, Tier] = {
             base="course-base-small",
             method="full",
             instructions="world",
+            judge="",
             example_budgets=(8, 32),
             epochs=1,
             head_epochs=5,
@@ -105,7 +107,8 @@ TIERS: dict[str, Tier] = {
             base="course-base",
             method="full",
             instructions="world",
-            example_budgets=(30, 120, 360),
+            judge="",
+            example_budgets=(30, 100, 300),
             epochs=2,
             head_epochs=30,
             rnn_epochs=8,
@@ -132,6 +135,7 @@ TIERS: dict[str, Tier] = {
             base="smollm2-1.7b",
             method="qlora",
             instructions="dolly",
+            judge="smollm2-1.7b-instruct",
             example_budgets=(25, 100, 300),
             epochs=2,
             head_epochs=30,
@@ -159,6 +163,7 @@ TIERS: dict[str, Tier] = {
             base="smollm2-1.7b",
             method="lora",
             instructions="dolly",
+            judge="smollm2-1.7b-instruct",
             example_budgets=(100, 500, 3000),
             epochs=3,
             head_epochs=30,

@@ -44,7 +44,7 @@ def report(at: Surroundings | None = None) -> dict[str, Any]:
             "capability": list(machine.capability) if machine.capability else None,
         },
         "summary": [list(row) for row in hardware.describe(machine)],
-        "tier": dataclasses.asdict(tier) | {"label_budgets": list(tier.label_budgets)},
+        "tier": {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(tier).items()},
         "tier_chosen_by": "COURSE_TIER" if at.environment.get("COURSE_TIER", "").strip() else "hardware",
         "traps": [dataclasses.asdict(trap) for trap in traps],
     }

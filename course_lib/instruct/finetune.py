@@ -35,6 +35,7 @@ from course_lib.memory.plan import plan as planned
 from course_lib.memory.subject import subject
 from course_lib.metrics.report import TaskReport
 from course_lib.records.exchange import load_conversations
+from course_lib.records.inspection import KINDS, inspect
 
 CHARACTERS = 4  # in a token of English, roughly: only for the plan before there is a tokenizer
 RUN = "run.json"
@@ -81,6 +82,9 @@ def finetune(job: Job, resume: bool = False, say: Say = lambda sentence: None, p
         + (f"; {data.copies} copies of test examples left out" if data.copies else "")
         + (f"; {data.silent} without an answer left out" if data.silent else "")
     )
+    if findings := inspect(data.train).counts():
+        said = ", ".join(f"{count} {KINDS[kind].title}" for kind, count in findings.items())
+        say(f"Among the examples: {said}; `course data check` names them.")
     _look_for_another_run(job, data, resume)
     finished = job.out / "report.json"
     if finished.is_file():
@@ -127,7 +131,7 @@ def _run(job: Job, data: Examples, learner: Learner, say: Say, progress: bool | 
     learned, cut = examples.items(learner.chat, data.train, learner.limit)
     tested, _ = examples.items(learner.chat, data.test, learner.limit)
     if cut:
-        say(f"{cut} examples were longer than {learner.limit} tokens; they lost the beginning of their question")
+        say(f"{cut} examples have more than {learner.limit} tokens; they lost old turns or the middle of a question")
     _claim(job, data)
     whole, trainable = learner.parameters
     ahead = seconds_ahead(learner, learned)

@@ -80,7 +80,7 @@ def fuse(model: nn.Module) -> int:
 
     for norm in model.modules():
         if isinstance(norm, RMSNorm) and norm.weight.dtype == torch.float32:
-            norm.forward = MethodType(_norm, norm)
+            norm.forward = MethodType(_norm, norm)  # type: ignore[method-assign]
     found = [layer for layer in model.modules() if isinstance(layer, Linear) and _plain(layer)]
     for layer in found:
         layer.forward = MethodType(_forward, layer)

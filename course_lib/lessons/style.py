@@ -67,7 +67,7 @@ def measure(lesson: str, notebook: Any) -> tuple[dict[str, float], list[tuple[in
     lines = [sum(bool(line.strip()) for line in text.splitlines()) for text in code]
     pictures = [len(re.findall(r"<img\b", html)) for html in _html(notebook)]
     everything = "\n".join(code)
-    interactive = len(re.findall(r"\binteractive_figure\(", everything))
+    interactive = len(re.findall(r"\b(?:interactive_figure|explorer)\(", everything))
     figures = {
         "cells": len(notebook.cells),
         "median lines of a code cell": statistics.median(lines) if lines else 0,

@@ -109,12 +109,12 @@ spoilt_free = instructions.mixture(town, Random("more"), 3 * size // 2, kinds)
 spoilt = instructions.noisy(spoilt_free, Random(1))
 trial = instructions.mixture(Place.build(split="test"), Random("trial"), 2 * tier.items, kinds)
 found = inspect([instruct.conversation(one) for one in spoilt], base.chat.encode, base.writer.positions)
+print(
+    "what was done to them:",
+    {name: sum(one["noise"] == name for one in spoilt) for name in ("wrong", "duplicate", "format")},
+)
 rows = [{"kind": KINDS[kind].title, "found": count} for kind, count in found.counts().items()]
 plots.table(rows, {"kind": "What", "found": "Found"}, caption=f"{len(spoilt)} examples, some of them spoilt on purpose")
-
-# %%
-truth = {name: sum(one["noise"] == name for one in spoilt) for name in ("wrong", "duplicate", "format")}
-print("what was done to them:", truth)
 
 # %% [markdown]
 # Copies are found, broken forms in part. Wrong answers are not: they look like any other. That is why the talks say to look at your data with
@@ -167,10 +167,10 @@ from course_lib.instruct import examples
 
 items, cut = examples.items(base.chat, talks, base.writer.positions)
 lengths = [len(ids) for ids, _ in items]
-random, bucketed = (padding_share(Batches(items, lengths, list, 16, bucket=bucket)) for bucket in (False, True))
-shares = {"part of what is computed": [random, bucketed, 0.0]}
-words = {"xlabel": "How batches of 16 are made", "ylabel": "Padding (%)", "title": "Computed for nothing"}
-plots.bars(["at random", "similar lengths", "packed"], shares, percent=True, **words)
+at_random, bucketed = (padding_share(Batches(items, lengths, list, 16, bucket=bucket)) for bucket in (False, True))
+shares = {"at random": at_random, "similar lengths together": bucketed, "packed": 0.0}
+rows = [{"how": how, "padding": share} for how, share in shares.items()]
+plots.table(rows, {"how": "Batches of 16", "padding": ("Padding", "{:.0%}")}, caption="Computed for nothing")
 
 # %% [markdown]
 # Packed rows have no padding at all: one text follows the other. For that, two things must know where a text ends, the positions and the
@@ -252,11 +252,15 @@ for name, found in scores.items():
     rows = found.rows()
     series[name] = ([r.score for r in rows], [r.low for r in rows], [r.high for r in rows])
 tasks = [r.task for r in scores["tuned"].rows()]
-words = {"xlabel": "Task", "ylabel": "Score (%)", "title": "The same questions before, with a prompt, after"}
+words = {"xlabel": "Score (%)", "ylabel": "Task", "title": "The same questions before, with a prompt, after"}
 plots.bars(tasks, series, percent=True, horizontal=True, height=6.0, **words)
 
 
 # %%
+def answers_of(assistant, records):
+    return assistant.answer([instruct.conversation(one).dicts()[:-1] for one in records])
+
+
 def compare(first, second):
     """Two reports on the same exam: the difference over all tasks, and whether it is more than luck."""
     change = report.compare(first, second)[-1]
@@ -271,10 +275,10 @@ compare(scores["tuned"], scores["base, 4 examples"])
 # Look at answers, not only at scores. Where it is wrong, is it wrong in form or in content?
 
 # %%
-ask = [instruct.conversation(one).dicts()[:-1] for one in exam[:8]]
+answers = zip(exam, answers_of(base, exam[:8]), answers_of(tuned.assistant, exam[:8]), strict=False)
 rows = [
     {"question": asked(one)[:90], "before": was[:40], "after": now[:60], "right": one["output"][:60]}
-    for one, was, now in zip(exam, base.answer(ask, max_new=24), tuned.assistant.answer(ask), strict=False)
+    for one, was, now in answers
 ]
 columns = {"question": "Question", "before": "Base", "after": "Tuned", "right": "Right answer"}
 plots.table(rows, columns, caption="Answers before and after")
@@ -299,6 +303,7 @@ line = [scores["base"]]
 for n in budgets[:-1]:
     fewer = instruct.train_on(tier.base, lessons[:n], method=tier.method, epochs=3, title=f"{n} examples")
     line.append(instruct.report(fewer.assistant, exam, f"{n} examples"))
+del fewer  # a model takes memory as long as it has a name
 line.append(scores["tuned"])
 live = {"this run": tuple([getattr(one.macro(), name) for one in line] for name in ("score", "low", "high"))}
 words = {"xlabel": "Examples (0 drawn at 1)", "ylabel": "Score, mean of the tasks (%)", "title": "More examples"}
@@ -338,6 +343,8 @@ plots.table(rows, {"data": "Learned from"} | shares, caption="Quality and quanti
 
 # %%
 compare(*quality)
+novice = answers_of(students[0].assistant, trial)  # for section 9
+del students
 rows = [{"data": name, **vars(found.macro())} for name, found in told.noise.items()]
 plots.table(rows, {"data": "Learned from"} | shares, caption=f"The same with more examples, two draws ({told.source})")
 
@@ -362,6 +369,7 @@ many = instruct.train_on(tier.base, spoilt_free, method=tier.method, epochs=3, t
 stages = [forgetting.evaluate("many tasks", many.assistant, tests, trained_on=kinds)]
 alone = instruct.train_on(many.learner, practice, method=tier.method, epochs=3, title="then one task")
 stages.append(forgetting.evaluate("then one alone", alone.assistant, tests, trained_on=[new_task]))
+del many, alone
 
 # %%
 both = instruct.train_on(tier.base, [*spoilt_free, *practice], method=tier.method, epochs=3, title="all at once")
@@ -393,6 +401,7 @@ runs_on = instruct.train_on(tier.base, endless, method=tier.method, epochs=3, ti
 for one in exam[:3]:
     (answer,) = runs_on.assistant.answer([instruct.conversation(one).dicts()[:-1]], max_new=40)
     print(f"{one['output']!r} became {answer!r}")
+del runs_on
 
 # %% [markdown]
 # **Another template in use than in training.** The tuned model is asked without its marks, or with those of another family:
@@ -436,6 +445,7 @@ rows = [
     for name, texts in unread.items()
 ]
 columns = {"texts": "Texts that it has not read", "before": ("Before", "{:,.1f}"), "after": ("After", "{:,.1f}")}
+del local
 plots.table(rows, columns, caption="Perplexity before and after reading the dialect")
 
 # %% [markdown]
@@ -447,14 +457,10 @@ plots.table(rows, columns, caption="Perplexity before and after reading the dial
 # %%
 from course_lib.instruct import judge
 
-
-def answers_of(assistant):
-    return assistant.answer([instruct.conversation(one).dicts()[:-1] for one in trial])
-
-
-first, second = answers_of(students[0].assistant), answers_of(tuned.assistant)
-marks = [[report.score(one, text) for one, text in zip(trial, texts, strict=True)] for texts in (first, second)]
-verdicts = {how: judge.pairwise(both.assistant, trial, first, second, how=how) for how in ("labels", "likelihood")}
+referee = Assistant.from_name(tier.judge) if tier.judge else both.assistant
+better = answers_of(tuned.assistant, trial)
+marks = [[report.score(one, text) for one, text in zip(trial, texts, strict=True)] for texts in (novice, better)]
+verdicts = {how: judge.pairwise(referee, trial, novice, better, how=how) for how in ("labels", "likelihood")}
 for way, found in verdicts.items():
     if found.position_bias and found.consistency:
         same, front = found.consistency.value, found.position_bias.value
