@@ -447,6 +447,13 @@ def test_a_template_that_refuses_a_conversation_says_why() -> None:
         chat.encode(UNSAID)
 
 
+def test_a_template_that_takes_one_question_only_is_reported_and_one_that_fails_is_refused() -> None:
+    single = "{% if messages | length > 3 %}{{ raise_exception('one only') }}{% endif %}" + TEMPLATES["chatml"]
+    assert problem(with_template(single), "takes one question only")
+    with pytest.raises(CourseError, match="cannot write this conversation"):
+        with_template("{% for k in range(10 ** 9) %}{% endfor %}" + TEMPLATES["chatml"]).text(SAID[:2], reply=True)
+
+
 def test_a_tokenizer_with_several_templates_uses_the_default_one() -> None:
     tokenizer = copy.deepcopy(built("bytes"))
     tokenizer.chat_template = {"default": TURNS, "tool_use": "other"}

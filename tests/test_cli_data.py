@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from course_lib.cli import show
 from course_lib.records import Conversation, read_conversations
 from tests import hub_fixtures
 from tests.loopback_hub import LoopbackHub
@@ -123,10 +124,13 @@ def test_the_cleaned_copy_is_written_and_the_file_stays_as_it_is(course: Capture
     assert (spoilt.parent / "twice.jsonl").read_text() == copy.read_text() + "\n"
 
 
-def test_a_copy_never_takes_the_place_of_what_is_read(course: Captured, spoilt: Path, clean: Path) -> None:
+def test_a_copy_never_takes_the_place_of_what_is_read(
+    course: Captured, spoilt: Path, clean: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(spoilt.parent))
     link = spoilt.parent / "link.jsonl"
     link.symlink_to(spoilt)
-    for out in (spoilt, link, spoilt.parent / "." / spoilt.name, clean):
+    for out in (spoilt, link, spoilt.parent / "." / spoilt.name, f"~/{spoilt.name}", clean):
         more = ("--test", clean) if out == clean else ()
         code, _, err = course("data", "check", spoilt, "--fix", out, "--force", *more)
         assert code == 2
@@ -139,6 +143,18 @@ def test_a_copy_never_takes_the_place_of_what_is_read(course: Captured, spoilt: 
     assert course("data", "check", spoilt, "--fix", clean, "--force")[0] == 1
     assert clean.read_text() != CLEAN
     assert "is the file that is read" in course("data", "convert", spoilt, spoilt, "--force")[2]
+
+
+def test_a_note_may_quote_what_looks_like_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    show.note("An answer ends with [/INST] or [end].")
+    assert capsys.readouterr().err == "An answer ends with [/INST] or [end].\n"
+
+
+def test_records_of_the_test_file_that_cannot_be_read_are_told(course: Captured, clean: Path, spoilt: Path) -> None:
+    _, _, err = course("data", "check", clean, "--test", spoilt)
+    said = " ".join(err.split())
+    assert "2 records of" in said
+    assert "spoilt.jsonl cannot be read and are not looked for; the first: spoilt.jsonl, line 8" in said
 
 
 def test_nothing_is_written_where_nothing_would_be_left(course: Captured, tmp_path: Path) -> None:

@@ -270,6 +270,7 @@ def test_a_full_disk_is_one_sentence(
         (("--model", "minilm", "hello"), "encoder"),
         (("--model", "course-base-small", " "), "There is no question"),
         (("--model", "course-base-small", "tea " * 600), "positions"),
+        (("--model", "course-base-small", "tea", "--plain", "--system", "Be brief."), "leave out --plain or --system"),
     ],
 )
 def test_questions_that_cannot_be_asked(course: Captured, arguments: tuple[str, ...], said: str) -> None:

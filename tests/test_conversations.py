@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,14 @@ def test_columns_may_rename_what_has_another_use_in_the_file(tmp_path: Path) -> 
     assert "did you mean 'question'?" in refusal(table, columns={"prompt": "questions"})
 
 
+def test_columns_that_are_named_decide_the_format(tmp_path: Path) -> None:
+    both = {"messages": said("asked", "told").dicts(), "question": "A?", "reply": "B."}
+    path = written(tmp_path, json.dumps(both) + "\n")
+    (one,) = read_conversations(path, columns={"prompt": "question", "completion": "reply"})
+    assert (one.asked, one.reply) == ("A?", "B.")
+    assert read_conversations(path)[0].reply == "told"
+
+
 def test_a_parquet_file_of_messages_is_read(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -256,6 +265,13 @@ def test_every_broken_line_is_told_and_the_others_are_read(tmp_path: Path) -> No
         ("mine.jsonl, line 5", "broken"),
     ]
     assert "'other'" in str(reading.faults[2])
+
+
+def test_a_number_too_long_for_python_is_a_fault_of_its_record(tmp_path: Path) -> None:
+    good, bad = '{"prompt": "A?", "completion": "B."}', '{"prompt": "A?", "completion": "B.", "n": ' + "1" * 5000 + "}"
+    reading = read_all(written(tmp_path, f"{bad}\n{good}\n"))
+    assert (len(reading.conversations), reading.faults[0].where) == (1, "mine.jsonl, line 1")
+    assert "record 2 on line 2: a number" in refusal(written(tmp_path, f"[{good},\n{bad}]", "mine.json"))
 
 
 def test_a_conversation_cannot_be_made_in_a_wrong_order() -> None:
@@ -377,6 +393,15 @@ def test_what_a_format_cannot_hold_is_refused_with_its_place(tmp_path: Path) -> 
     assert not list(tmp_path.glob("out*")), "a file is written as a whole or not at all"
 
 
+@pytest.mark.parametrize("value", [float("nan"), "\ud800", date(2026, 1, 1), b"x"])
+def test_a_value_that_no_file_of_text_holds_is_refused_with_its_field(tmp_path: Path, value: Any) -> None:
+    one = Conversation(said("A?", "B.").messages, {"when": value}, "a.parquet, row 1")
+    for name in ("out.jsonl", "out.json", "out.csv"):
+        with pytest.raises(CourseError, match=r"^a.parquet, row 1, field 'when': a value .* that JSON"):
+            write_conversations(tmp_path / name, [one])
+    assert not list(tmp_path.iterdir())
+
+
 def test_writing_refuses_a_name_that_does_not_fit_and_a_file_that_exists(tmp_path: Path) -> None:
     one = [said("a", "b")]
     for name, format, words in (
@@ -479,7 +504,8 @@ def test_lengths_are_counted_against_the_limit() -> None:
     found = inspect(conversations, encode, limit=12)
     assert found.lengths
     assert found.lengths.to_json() == {
-        "median": 15, "p95": 20, "max": 20, "limit": 12, "cut": 2, "tokens": 6 + 10 + 12 + 12, "learned": 29,
+        "median": 15, "p95": 20, "max": 20, "limit": 12, "cut": 2, "tokens": 6 + 10 + 12 + 12,
+        "learned": 2 + 4 + 5 + 12,
     }  # fmt: skip
     assert [(one.kind, one.where) for one in found.problems if one.kind in ("too long", "shortened")] == [
         ("shortened", "conversation 3"),

@@ -20,6 +20,7 @@ from course_lib.errors import CourseError
 from course_lib.instruct import examples, models, settings
 from course_lib.instruct.domain import texts_to_items
 from course_lib.instruct.models import Learner
+from course_lib.instruct.runs import LONGEST, load_records, train_on
 from course_lib.instruct.settings import LARGE, Numbers, Tuning, numbers, recipe
 from course_lib.instruct.tune import batches, config, held_out_loss, loss, seconds_ahead, tune
 from course_lib.memory import guard
@@ -27,6 +28,7 @@ from course_lib.memory.guard import plan_fit
 from course_lib.memory.live import LiveBytes
 from course_lib.memory.program import Program
 from course_lib.records.conversations import Conversation
+from course_lib.records.exchange import write_conversations
 from course_lib.train import forecast
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -450,3 +452,25 @@ def test_padded_batches_have_the_texts_of_packed_ones(base: str) -> None:
     items = some_items(learner, 4)
     found, expected = batches(learner, items).fetch([0, 1, 2, 3]), padded(items, learner.tokenizer.pad_token_id or 0)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+# -- experiments in a line ---------------------------------------------------------------------------------------------
+
+
+def test_going_on_with_a_learner_keeps_its_settings(base: str) -> None:
+    learner = a_learner(base, micro_batch=4)
+    records = [{"instruction": question, "output": answer} for question, answer in tiny_writer.questions(16)]
+    tuned = train_on(learner, records, epochs=1, progress=False)
+    assert tuned.learner.tuning == dataclasses.replace(learner.tuning, epochs=1)
+    assert len(tuned.history.loss) == 2
+    with pytest.raises(CourseError, match="loaded for lora, not full"):
+        train_on(learner, records, method="full")
+
+
+def test_long_examples_of_people_are_left_out(tmp_path: Path) -> None:
+    talks = [Conversation.of(question, output=answer) for question, answer in tiny_writer.questions(20)]
+    long = Conversation.of("Say it loudly", output="x" * LONGEST)
+    write_conversations(tmp_path / "people.jsonl", [long, *talks, long], "chat")
+    learned, tested = load_records(str(tmp_path / "people.jsonl"), 100, 4)
+    assert (len(learned), len(tested)) == (18, 2)
+    assert {one["metric"] for one in learned + tested} == {"rouge"}

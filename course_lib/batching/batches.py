@@ -1,4 +1,4 @@
-"""Batches that waste little and can be found again.
+"""Bucketing: texts of similar length side by side, in an order that can be found again.
 
 Texts differ in length, and a batch is as long as its longest text: in random batches of reviews, more than a third of
 what a model computes is padding (lesson 03 measures it). Bucketing shuffles the records, sorts within pools of a few

@@ -69,9 +69,13 @@ def check(
     if not 0 < near <= 1:
         raise CourseError(f"--near must lie between 0 and 1, but it is {near}: 0.7 is usual.")
     how = How(format, prompt, answer, template)
-    _check_copy(fix, force, [file, *([test] if test else [])])
+    fix = _checked_copy(fix, force, [file, *([test] if test else [])]) if fix else None
     reading = how.read(file)
-    others = how.read(test, part="test").conversations if test else None
+    tested = how.read(test, part="test") if test else None
+    if tested and tested.faults:
+        more = f"{len(tested.faults):,} records of {test} cannot be read and are not looked for"
+        show.note(f"{more}; the first: {tested.faults[0]}")
+    others = tested.conversations if tested else None
     name = model or tiers.current().tuned
     reader = Reader.of(name, limit)
     found = inspect(reading.conversations, reader.chat.encode, reader.limit, others, faults=reading.faults, near=near)
@@ -107,12 +111,12 @@ def convert(
     """Write a file of examples in another format; nothing is lost, and what the format cannot hold is refused."""
     from course_lib.records.exchange import write_conversations
 
-    _check_copy(out, force, [file])
+    out = _checked_copy(out, force, [file])
     reading = How(format, prompt, answer, template).read(file)
     if reading.faults:
         more = len(reading.faults) - 1
-        rest = f" The same command of course data check tells of {more} more." if more else ""
-        raise CourseError(f"{reading.faults[0]}{rest}")
+        rest = f" (and {more:,} more, which course data check tells)" if more else ""
+        raise CourseError(f"{str(reading.faults[0]).rstrip('.')}{rest}.")
     write_conversations(out, reading.conversations, to, overwrite=force)
     if as_json:
         show.print_json({"file": str(out), "from": reading.format, "records": len(reading.conversations)})
@@ -171,16 +175,16 @@ class Reader:
         return cls(Chat(hub.load_tokenizer(folder)), what.values, limit or positions, what.values.get("vocab_size"))
 
 
-def _check_copy(out: Path | None, force: bool, sources: Sequence[str]) -> None:
-    """Refuse to write over what is read, and over anything without being told to."""
-    if out is None:
-        return
+def _checked_copy(out: Path, force: bool, sources: Sequence[str]) -> Path:
+    """The file to write; refuses to write over what is read, and over anything without being told to."""
+    out = out.expanduser()
     for source in sources:
         path = Path(source).expanduser()
         if out.resolve() == path.resolve() or (out.exists() and path.exists() and out.samefile(path)):
             raise CourseError(f"{out} is the file that is read, which stays as it is: choose another name.")
     if out.exists() and not force:
         raise CourseError(f"{out} exists already: choose another name, or add --force to write over it.")
+    return out
 
 
 def _fixed(

@@ -131,6 +131,8 @@ def generate(
     prompts = [prompt for prompt in prompts if prompt.strip()]
     if not prompts:
         raise CourseError("There is no question: give one, or - and lines on standard input.")
+    if plain and system:
+        raise CourseError("A text that is continued as it is has no system message: leave out --plain or --system.")
     hardware.use_threads()
     assistant = Assistant.from_name(model)
     if plain:

@@ -32,7 +32,7 @@ def print_json(content: Any) -> None:
 
 def note(sentence: str) -> None:
     """A line for people, on standard error, so that standard output stays what was asked for."""
-    console(stderr=True).print(sentence, soft_wrap=True)
+    console(stderr=True).print(sentence, markup=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

@@ -62,6 +62,9 @@ class Job:
     save_every: int = 0  # steps between checkpoints; 0: one after each epoch
     memory: str = "check"  # or "ignore"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "out", Path(self.out).expanduser())
+
 
 @dataclass(frozen=True)
 class Done:

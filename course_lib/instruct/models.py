@@ -126,9 +126,8 @@ def choose(model: Any, tuning: Tuning) -> Any:
         import peft
 
     named = [name.strip() for name in tuning.targets.split(",")]
-    targets: Any = {"all-linear": "all-linear", "qv": None}.get(
-        tuning.targets, named
-    )  # None: peft's, queries and values
+    # None: peft's own choice, queries and values.
+    targets: Any = {"all-linear": "all-linear", "qv": None}.get(tuning.targets, named)
     settings = peft.LoraConfig(
         task_type="CAUSAL_LM",
         r=tuning.rank,

@@ -16,6 +16,7 @@ from typing import Any
 
 from course_lib import hardware, train
 from course_lib.batching import Item
+from course_lib.errors import CourseError
 from course_lib.instruct import examples, models
 from course_lib.instruct.asking import Asked
 from course_lib.instruct.assistant import Assistant
@@ -27,6 +28,7 @@ from course_lib.records.conversations import Conversation
 from course_lib.records.exchange import load_conversations
 
 Record = Mapping[str, Any]
+LONGEST = 1200  # characters of an example of people's that an experiment uses
 OWN = ("instruction", "input", "output", "system")  # what becomes messages; everything else of a record is a field
 
 
@@ -46,7 +48,8 @@ def load_records(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Records to learn from and to test on: of "world" (``kinds`` of its tasks), or of a data set or file.
 
-    People's instructions do not say how to be scored; ROUGE-L stands in for a judgement.
+    People's instructions do not say how to be scored; ROUGE-L stands in for a judgement. Those of more than `LONGEST`
+    characters, their answer included, are left out: with a few of them in every prompt a batch would fill a GPU.
     """
     if name == "world":
         from course_lib.world import instructions
@@ -56,8 +59,13 @@ def load_records(
             instructions.mixture(Place.build(split=part), Random(f"{part} {seed}"), n, kinds)
             for part, n in (("train", train), ("test", test))
         )
-    found = examples.hold_out(load_conversations(name), load_conversations(name, "test") or None, most=test, seed=seed)
+    whole, apart = ([one for one in load_conversations(name, part) if _short(one)] for part in ("train", "test"))
+    found = examples.hold_out(whole, apart or None, most=test, seed=seed)
     return tuple([_told(one) for one in part] for part in (found.train[:train], found.test[:test]))  # type: ignore[return-value]
+
+
+def _short(one: Conversation) -> bool:
+    return sum(len(message.content) for message in one.messages) <= LONGEST
 
 
 def _told(one: Conversation) -> dict[str, Any]:
@@ -85,17 +93,25 @@ def train_on(
 ) -> Tuned:
     """Tune a fresh copy of a model, or go on with a learner, on records (or on items: ids and which of them count).
 
-    ``settings`` are those of `Tuning`. Raises CourseError where `models.load` or `tune` do.
+    ``settings`` are those of `Tuning`; a learner keeps its own where nothing else is said. Raises CourseError where
+    `models.load` or `tune` do, and for a learner that was loaded for another method.
     """
-    tuning = replace(tuning or Tuning(method="full"), **settings)
-    learner = replace(model, tuning=tuning) if isinstance(model, Learner) else models.load(model, tuning)
+    if isinstance(model, Learner):
+        tuning = replace(tuning or model.tuning, **settings)
+        if tuning.method != model.tuning.method:
+            raise CourseError(
+                f"This learner was loaded for {model.tuning.method}, not {tuning.method}: give the model's name."
+            )
+        learner = replace(model, tuning=tuning.settled(hardware.detect(), model.parameters[0]))
+    else:
+        learner = models.load(model, replace(tuning or Tuning(method="full"), **settings))
     if records and isinstance(records[0], tuple):
         items: list[Item] = list(records)  # type: ignore[arg-type]
     else:
         items, _ = examples.items(learner.chat, [conversation(one) for one in records], learner.limit)  # type: ignore[arg-type]
     with hardware.Meter() as meter:
         history = tune(learner, items, title=title, progress=progress)
-    tokens = tuning.epochs * sum(len(ids) for ids, _ in items)
+    tokens = learner.tuning.epochs * sum(len(ids) for ids, _ in items)
     return Tuned(
         Assistant(learner.model, learner.tokenizer, learner.chat), learner, history, meter.wall_seconds, tokens
     )

@@ -53,9 +53,7 @@ class Tuning:
     targets: str = "all-linear"  # or "qv", or names of layers, separated by commas
     blocks: int = 2  # of last-n
     optimizer: str = ""  # "adamw", "adamw-8bit"; "": 8 bits on a GPU
-    checkpointing: bool | None = (
-        None  # keep each block's input and compute the rest again; None: for large models on a GPU
-    )
+    checkpointing: bool | None = None  # keep each block's input, compute the rest again; None: large models on a GPU
     packing: bool = True
     weight_decay: float = 0.01
     warmup: float = 0.1

@@ -9,8 +9,8 @@ Dividing by the tokens of a whole step, and not per example, makes every answer'
 
 What makes it fast: a batch is one row without padding (`course_lib.batching.packing`), attention stays inside each
 example without a mask (the course's decoder, or `attention` for other models), logits are made only for tokens that
-count, and never all at once (`surprise`); LoRA's products are merged (`fused`). Each of these leaves the loss and the
-gradient as they were, which tests check.
+count; in the course's decoder they never exist all at once (`surprise`), and LoRA's products are merged (`fused`). Each
+of these leaves the loss and the gradient as they were up to rounding, which tests check.
 
 Continued pretraining is the same with texts in which every token counts (`domain`).
 """

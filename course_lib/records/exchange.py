@@ -78,7 +78,7 @@ def read_all(
     if template is not None:
         return _sorted(((where, row, _templated) for where, row in found), "csv", template)
     renamed = [(where, _renamed(row, columns)) for where, row in found]
-    shape = _shape(path, renamed, format)
+    shape = _shape(path, renamed, format, columns)
     return _sorted(((where, row, _read) for where, row in renamed), shape.name, (shape, is_table(path)))
 
 
@@ -137,13 +137,24 @@ def write_conversations(
     path = Path(path).expanduser()
     shape = _target(path, format)
     conversations = list(conversations)
-    rows = [shape.write(one) for one in conversations]
+    rows = [shape.write(_writable(one)) for one in conversations]
     if not rows:
         raise CourseError(f"There is no conversation to write to {path.name}.")
     if is_table(path):
         places = (one.where for one in conversations)
         rows = [_cells(row, shape, where) for row, where in zip(rows, places, strict=True)]
     write_rows(path, rows, overwrite)
+
+
+def _writable(one: Conversation) -> Conversation:
+    """The conversation, if all of its fields can stand in a file of text; some of a parquet file cannot."""
+    for name, value in one.fields.items():
+        try:
+            json.dumps({name: value}, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError):
+            what = f"a value ({type(value).__name__}) that JSON in UTF-8 cannot hold"
+            raise Fault(one.where, name, f"{what}: change or remove it.") from None
+    return one
 
 
 def _target(path: Path, format: str | None) -> Shape:
@@ -220,14 +231,15 @@ def _renamed(row: Any, columns: Mapping[str, str]) -> Any:
     return mine | rest | ({MORE: apart} if apart else {})
 
 
-def _shape(path: Path, found: Sequence[Found], format: str | None) -> Shape:
-    """The format that is asked for, or the one that most of the first records have."""
+def _shape(path: Path, found: Sequence[Found], format: str | None, columns: Mapping[str, str]) -> Shape:
+    """The format that is asked for, or the one that most of the first records have; first those with these columns."""
     table = is_table(path)
     if format:
         shape = _named(format)
         return COLUMNS if table and shape is PROMPT else shape
     rows = [row for _, row in found[:LOOKED_AT] if isinstance(row, dict)]
-    shapes = (CHAT, ALPACA, COLUMNS if table else PROMPT, SHARED)
+    every = (CHAT, ALPACA, COLUMNS if table else PROMPT, SHARED)
+    shapes = sorted(every, key=lambda shape: not set(columns) <= set(shape.own))
     votes = Counter(next((n for n, shape in enumerate(shapes) if shape.fits(row)), -1) for row in rows)
     votes.pop(-1, None)
     if votes:

@@ -33,7 +33,7 @@ ENDED = re.compile(r"[.!?…:;。！？।؟)\]}>»”’\"'`*|_~]\s*$")
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of finding: in words, whether it has to be mended, and whether `cleaned` can do so."""
+    """A kind of finding: in words, whether it has to be mended, and whether `fix` can do so."""
 
     title: str
     serious: bool
@@ -76,7 +76,7 @@ class Problem:
 
     @property
     def fixable(self) -> bool:
-        """Whether `cleaned` mends it."""
+        """Whether `fix` mends it."""
         return KINDS[self.kind].fixable
 
     def __str__(self) -> str:
@@ -97,23 +97,23 @@ class Encoded(Protocol):
 
 @dataclass(frozen=True)
 class Lengths:
-    """Tokens of conversations, in their order, and the limit of the model (None: not known)."""
+    """Tokens of conversations and those learned of them, in their order, and the model's limit (None: not known)."""
 
     tokens: tuple[int, ...]
     learned: tuple[int, ...]
     limit: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Median, 95% and maximum of the lengths, their sum, how many are learned, how many are beyond the limit."""
-        kept = np.minimum(self.tokens, self.limit or max(self.tokens))
+        """Median, 95% and maximum of the lengths; how many are beyond the limit; tokens and those learned within it."""
+        longest = self.limit or max(self.tokens)
         return {
             "median": int(np.median(self.tokens)),
             "p95": int(np.percentile(self.tokens, 95, method="higher")),
             "max": max(self.tokens),
             "limit": self.limit,
             "cut": sum(self.limit is not None and count > self.limit for count in self.tokens),
-            "tokens": int(kept.sum()),
-            "learned": sum(self.learned),
+            "tokens": int(np.minimum(self.tokens, longest).sum()),
+            "learned": int(np.minimum(self.learned, longest).sum()),
         }
 
 

@@ -84,7 +84,7 @@ def price(lengths: Lengths, model: Any, gpu: str = "t4", method: str = "lora", n
     steps = total / (BATCH * typical)
     return Price(
         tokens=total,
-        learned=sum(lengths.learned),
+        learned=sum(min(count, longest) for count in lengths.learned),
         padding=padding_share(kept),
         batch=BATCH,
         model=name or what.name,

@@ -27,6 +27,7 @@ from course_lib.records.formats import csv_fields
 Found = tuple[str, Any]  # where a row stands, and the row or its Fault
 TABLES = (".csv", ".tsv")
 WRITABLE = (*TABLES, ".jsonl", ".ndjson", ".json")
+LONG = "a number with more digits than Python reads"
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
@@ -123,6 +124,8 @@ def _lines(path: Path, text: str) -> Iterator[Found]:
                 yield where, Fault(where, "", f"this is not valid JSON ({problem}): mend the line.")
             except RecursionError:
                 yield where, Fault(where, "", "this is nested too deeply: write one object with texts in it.")
+            except ValueError:
+                yield where, Fault(where, "", f"{LONG}: put it in quotes.")
 
 
 def _list(path: Path, text: str) -> Iterator[Found]:
@@ -148,6 +151,8 @@ def _list(path: Path, text: str) -> Iterator[Found]:
         raise CourseError(f"{path.name} is not valid JSON ({problem}): mend the list.") from None
     except RecursionError:
         raise CourseError(f"{path.name} is nested too deeply: write a list of objects with texts in them.") from None
+    except ValueError:
+        raise CourseError(f"{where}: {LONG}: put it in quotes.") from None
 
 
 class _Parser:

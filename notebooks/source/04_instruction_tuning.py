@@ -46,8 +46,8 @@ print("continued:", base.continue_([question + "\n"], Decoding(max_new=40))[0].s
 print("asked:    ", base.answer([[{"role": "user", "content": question}]], max_new=40)[0])
 
 # %% [markdown]
-# It has read the town's documents and no question of this kind, so it goes on as documents go on. The template does not help: its marks are
-# tokens that the model has never seen.
+# The course's base model has read the town's documents and no question of this kind, so it goes on as documents go on. The template does not
+# help: its marks are tokens that the model has never seen.
 #
 # ## 2 The data
 #
@@ -143,7 +143,7 @@ exercises.check("04-duplicates", copies)
 # %%
 from course_lib.teach.token_figure import explorer
 
-shown = {one["task"]: instruct.conversation(one).dicts() for one in lessons[:4]}
+shown = {one["task"]: instruct.conversation(one).dicts() for one in clean[:4]}
 explorer(base.tokenizer, shown)
 
 # %% [markdown]
@@ -189,8 +189,8 @@ print(
 )
 
 # %% [markdown]
-# Does any of this change what is learned? No: the loss and its gradient are the same numbers, and tests of the course compare them. It only
-# changes what is computed for nothing.
+# Does any of this change what is learned? No: the loss and its gradient are the same up to rounding, and tests of the course compare them. It
+# only changes what is computed for nothing.
 #
 # ## 4 Before, with a prompt, after
 #
@@ -222,7 +222,7 @@ for found in scores.values():
     print(f"{found.name}: {found.macro().score:.0%} on average over the tasks")
 
 # %% [markdown]
-# Now the training. The line before it says what it will need. The loss on the exam's answers is taken before and after.
+# Now the training. The first line it prints says what it will need. The loss on the exam's answers is taken at the end.
 
 # %%
 from course_lib.instruct.tune import held_out_loss
@@ -230,7 +230,7 @@ from course_lib.instruct.tune import held_out_loss
 tuned = instruct.train_on(tier.base, lessons, method=tier.method, epochs=3, title="tuning")
 predicted, measured = (size / 2**20 for size in (tuned.history.predicted_peak, tuned.history.measured_peak))
 print(f"{tuned.tokens:,} tokens in {tuned.seconds:.0f} s, {tuned.tokens / tuned.seconds:,.0f} a second")
-print(f"tensors at the peak: {predicted:.0f} MiB predicted; the process grew by {measured:.0f} MiB")
+print(f"memory at the peak: {predicted:.0f} MiB of tensors predicted, {measured:.0f} MiB measured")
 
 # %%
 losses = tuned.history.loss
@@ -310,7 +310,7 @@ words = {"xlabel": "Examples (0 drawn at 1)", "ylabel": "Score, mean of the task
 plots.line([1, *budgets], live, percent=True, xlog=True, xticks=[1, *budgets], **words)
 
 # %% [markdown]
-# Your run has few examples and eight tasks. The next figure was recorded with up to 3,000 examples of all seventeen:
+# The next figure was recorded with the course's base model, up to 3,000 examples and all of the town's seventeen tasks:
 
 # %%
 from course_lib.teach.claim_checks import tuned as recordings
@@ -324,7 +324,7 @@ plots.line(sizes, series, percent=True, xlog=True, xticks=sizes, **words)
 
 # %% [markdown]
 # A logarithmic axis: each step to the right costs several times as much as the one before. Whether the curve has become flat is what "enough"
-# means, and it depends on the tasks: those that need a form are learned early, those that need something new to be learned are not.
+# means, and it depends on the tasks.
 #
 # **Better or more?** The spoilt data of section 2 are more than the clean ones. Is a small clean set better than a larger spoilt one?
 
@@ -346,11 +346,11 @@ compare(*quality)
 novice = answers_of(students[0].assistant, trial)  # for section 9
 del students
 rows = [{"data": name, **vars(found.macro())} for name, found in told.noise.items()]
-plots.table(rows, {"data": "Learned from"} | shares, caption=f"The same with more examples, two draws ({told.source})")
+plots.table(rows, {"data": "Learned from"} | shares, caption=f"The same with more examples ({told.source})")
 
 # %% [markdown]
 # *Cleaned* is what `course data check --fix` makes of the noisy data without knowing any right answer: copies and empty answers go. What is
-# wrong and looks right stays, and it does not average out: a model that is told wrong answers in a third of the cases learns to give them.
+# wrong and looks right stays, and it does not average out: the noisy thousand score less than three hundred clean ones.
 
 # %% [markdown]
 # ## 6 One task, and what it costs the others
@@ -394,11 +394,13 @@ plots.table(rows, columns, caption=f"What learning {new_task} alone did to the o
 # as one, and padding is left out of the loss by its *id*. Then the end of every answer is left out, too:
 
 # %%
-end = base.tokenizer.eos_token_id
+ends = base.chat.stop_ids
 whole, _ = examples.items(base.chat, [instruct.conversation(one) for one in clean], base.writer.positions)
-endless = [(ids, [learns and token != end for token, learns in zip(ids, learn, strict=True)]) for ids, learn in whole]
+endless = [
+    (ids, [learns and token not in ends for token, learns in zip(ids, learn, strict=True)]) for ids, learn in whole
+]
 runs_on = instruct.train_on(tier.base, endless, method=tier.method, epochs=3, title="no end")
-for one in exam[:3]:
+for one in trial[:3]:
     (answer,) = runs_on.assistant.answer([instruct.conversation(one).dicts()[:-1]], max_new=40)
     print(f"{one['output']!r} became {answer!r}")
 del runs_on
@@ -478,8 +480,8 @@ plots.table(rows, columns | {"high": ("to", "{:.0%}"), "n": "Items"}, caption="W
 
 # %% [markdown]
 # Compare the judge with those who need no model: a coin, the longer answer. A small model that nobody taught to judge is not worth much when it
-# is asked for a letter; how *likely* it finds an answer says more, and favours its own style. On a larger tier put a real assistant in its
-# place. Whatever you use: swap the positions, and measure its agreement on items where you know the answer.
+# is asked for a letter; how *likely* it finds an answer says more. On a larger tier a real assistant takes its place. Whatever you use: swap
+# the positions, and measure its agreement on items where you know the answer.
 #
 # **Exercise 5.** From verdicts in both orders: how often does the place decide, and who wins where it does not?
 
@@ -525,12 +527,14 @@ for name, share in (("before the filters", made.before), ("after", made.after)):
 # course generate --model build/mine/model "A question that nobody has asked yet"
 # ```
 #
-# The same from Python, on a file that this lesson has written:
+# The same from Python, on a file of the town's examples:
 
 # %%
 from course_lib.instruct.finetune import Job, finetune
 
-job = Job(str(folder / "lessons.jsonl"), tier.pretrain_model, folder / "run", items=24, max_train=len(clean))
+own = folder / "mine.jsonl"
+write_conversations(own, [instruct.conversation(one) for one in clean + spoilt_free], "alpaca", overwrite=True)
+job = Job(str(own), tier.pretrain_model, folder / "run", items=24, max_train=len(clean))
 done = finetune(job, say=lambda line: print(line.replace(str(folder), "FOLDER")))
 
 # %%
@@ -560,9 +564,9 @@ claims.show("04")
 # %% [markdown]
 # ## 14 On a T4, and further
 #
-# On a T4 the same cells tune a real base model of 1.7 billion parameters on instructions that people wrote, with QLoRA: the base in 4 bits,
-# adapters in float32, products in fp16. Scores there are overlaps of words (ROUGE-L), because nobody can say which of many good answers is the
-# right one; read answers rather than the last digit.
+# On a T4 the same cells tune a real base model of 1.7 billion parameters with QLoRA: the base in 4 bits, adapters in float32, products in fp16.
+# It learns first from instructions that people wrote (Dolly), and from section 5's noise on from the town's. Scores on Dolly are overlaps of
+# words (ROUGE-L), because nobody can say which of many good answers is the right one; read answers rather than the last digit.
 #
 # **Further reading.** Wei et al. 2022, *Finetuned language models are zero-shot learners*. Ouyang et al. 2022, *Training language models to
 # follow instructions*. Zhou et al. 2023, *LIMA: less is more for alignment*. Wang et al. 2023, *Self-Instruct*. Gururangan et al. 2020, *Don't stop

@@ -23,8 +23,6 @@ Pairs = Iterator[tuple[str, str]]
 
 LIMIT = 512  # positions of the base model
 NAMES = ("own", "long answers", "long prompts")
-
-
 ANSWERS = {"own": (2, 200), "long answers": (100, 300), "long prompts": (2, 40)}  # tokens, the end token included
 PROMPTS = {"long prompts": (200, 400)}
 

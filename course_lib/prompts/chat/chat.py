@@ -177,7 +177,7 @@ class Chat:
                     list(messages), chat_template=self.template, tokenize=False, add_generation_prompt=reply
                 )
             )
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
+        except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise CourseError(f"The chat template cannot write this conversation: {error}") from None
 
     def _row(self, messages: Messages, reply: bool) -> tuple[Row, int]:

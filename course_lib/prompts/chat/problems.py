@@ -55,9 +55,12 @@ def _template(chat: Chat) -> Iterator[str]:
     if chat.folds_system:
         yield "The template has no system message, so its text goes in front of the first question."
     system, thought = "" if chat.folds_system else SYSTEM, f"<think>\n{REASON}\n</think>\n\n{ANSWER}"
-    if found(render, said(QUESTION, thought), REASON) is False:
+    several = said(QUESTION, ANSWER, "more", ANSWER, system=system)
+    if found(render, several, ANSWER) is None:
+        yield "The template takes one question only, so that conversations of several cannot be learned from."
+    elif found(render, said(QUESTION, thought), REASON) is False:
         yield "The template leaves out what an answer has between <think> and </think>, so that is never learned."
-    elif chat._row(said(QUESTION, ANSWER, "more", ANSWER, system=system), False)[1]:
+    elif chat._row(several, False)[1]:
         yield (
             "The template writes a conversation differently once it goes on, so that only the last answer of each is"
             " learned: give every answer a conversation that ends with it."

@@ -32,10 +32,7 @@ DAY = 24 * 3600.0
 CARDS = ("t4", "rtx-3090")  # 16 and 24 GB
 SIZES = ("qwen2.5-0.5b", "llama-3.2-1b", "smollm2-1.7b", "llama-3.2-3b", "llama-2-7b", "llama-2-13b", "codellama-34b")
 USEFUL = ("llama-2-7b", 50_000 * 200)  # a model, and the tokens of the 50,000 examples that lesson 05's claim speaks of
-FROM_SCRATCH = (
-    "llama-3.2-1b",
-    20.0,
-)  # a model to be trained from nothing on 20 tokens a parameter (Hoffmann et al. 2022)
+FROM_SCRATCH = ("llama-3.2-1b", 20.0)  # a model to be trained from nothing, tokens a parameter (Hoffmann et al. 2022)
 LENGTH, BATCH = 512, 16
 
 
