@@ -151,6 +151,7 @@ def instructions_files() -> dict[str, bytes]:
         ("Name three colours.", "", "Red, green\nand blue.", "brainstorming"),
         ("Is a heron a bird or a fish?", "", "A bird.", "classification"),
     ]
+    rows += [(f"How many legs have {n} goats?", "", f"They have {4 * n} legs.", "open_qa") for n in range(2, 59)]
     names = ("instruction", "context", "response", "category")
     lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
     return {"README.md": b"# Toy instructions\n", "databricks-dolly-15k.jsonl": "\n".join(lines).encode() + b"\n"}

@@ -228,7 +228,7 @@ def test_a_data_set_of_the_hub_is_checked_with_a_tokenizer_of_the_hub(
     code, out, err = course("data", "check", "dolly", "--model", "smollm2-1.7b", "--json")
     assert (code, err) == (0, "")
     report = json.loads(out)
-    assert (report["format"], report["records"], report["lengths"]["limit"]) == ("alpaca", 3, 8192)
+    assert (report["format"], report["records"], report["lengths"]["limit"]) == ("alpaca", 60, 8192)
     assert not loopback.asked_for("model.safetensors"), "checking data downloads no weights"
     assert "no test part" in course("data", "check", "dolly", "--test", "dolly", "--model", "smollm2-1.7b")[2]
     assert course("data", "convert", "dolly", tmp_path / "dolly.json", "--to", "alpaca")[0] == 0

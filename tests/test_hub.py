@@ -286,7 +286,8 @@ def test_data_sets_on_the_hub_are_sorted_into_parts_by_their_file_names(loopback
 
 def test_instructions_come_as_conversations_with_what_is_beside_them(loopback: LoopbackHub) -> None:
     assert not hub.data_held("dolly")
-    first, second, third = load_conversations("dolly")
+    first, second, third, *others = load_conversations("dolly")
+    assert len(others) == 57
     assert first.dicts() == [
         {"role": "user", "content": "Who runs the mill?\n\nAda runs the mill at Elmbrook since 1990."},
         {"role": "assistant", "content": "Ada runs it."},

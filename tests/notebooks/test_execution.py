@@ -72,4 +72,4 @@ def test_the_same_cells_run_on_the_t4_tier(lesson: Lesson) -> None:
         text = shown(executed(lesson, hub.env | {"COURSE_TIER": "t4"}, before=FEW))
         asked = {request.path for request in hub.log}
     assert "tier t4 | " in text
-    assert any("distilbert" in path and path.endswith("model.safetensors") for path in asked)
+    assert any(path.endswith("model.safetensors") for path in asked)
