@@ -385,8 +385,8 @@ columns = {"task": "Task", "before": ("Before", "{:.0%}"), "after": ("After", "{
 plots.table(rows, columns, caption=f"What learning {new_task} alone did to the other tasks")
 
 # %% [markdown]
-# Nothing told the model to forget; the weights that held the old tasks were free to move, and moved. A mixture holds them in place, at the
-# price of training on all of it again. A few old examples among the new ones (replay) often do.
+# Nothing told the model to forget; the weights that held the old tasks were free to move, and moved. Old examples mixed in among the new ones
+# are the usual remedy, at the price of training on them again. How much it holds is in the last row, and in the recorded claim below.
 #
 # ## 7 What goes wrong
 #
