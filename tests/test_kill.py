@@ -191,6 +191,8 @@ def test_a_run_killed_at_random_moments_continues_to_the_same_bits(
         kills += 1
         in_saves += inside_a_save(lines)
         resumed.append(continues_to_the_same_bits(trainer, folder, uninterrupted))
+    assert len(resumed) == kills == 14
+    assert all(0 <= step <= STEPS for step in resumed)
     print(f"{kills} kills at random moments (seed {SEED}), {in_saves} inside a save; resumed at steps {resumed}")
 
 

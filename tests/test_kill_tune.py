@@ -127,6 +127,8 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bits(
             continue
         kills += 1
         resumed.append(runs.goes_on(name))
+    assert len(resumed) == kills == 2
+    assert all(0 <= step <= STEPS for step in resumed)
     print(f"{kills} kills at random moments of {method} with {optimizer}; resumed at steps {resumed}")
 
 

@@ -49,7 +49,7 @@ def recipe(name: str, **settings: Any) -> Recipe:
     return Recipe(**{"precision": "fp32", "micro_batch": 2, **METHODS[name], **settings})
 
 
-def agree(rows: tuple[Row, ...], bound: float = BOUND) -> None:
+def assert_agreement(rows: tuple[Row, ...], bound: float = BOUND) -> None:
     """Each phase as a whole, and each part measured against its phase."""
     totals = {row.phase: row for row in rows if row.part == "total"}
     assert list(totals) == ["load", "forward", "loss", "backward", "step"]
@@ -60,7 +60,7 @@ def agree(rows: tuple[Row, ...], bound: float = BOUND) -> None:
 
 @pytest.mark.parametrize(("method", "checkpointing", "length"), CASES)
 def test_the_plan_agrees_with_the_bytes_counted_in_real_steps(method: str, checkpointing: bool, length: int) -> None:
-    agree(compare(small(), recipe(method, checkpointing=checkpointing, seq_len=length)))
+    assert_agreement(compare(small(), recipe(method, checkpointing=checkpointing, seq_len=length)))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_the_plan_agrees_with_the_bytes_counted_in_real_steps(method: str, check
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
 def test_the_plan_agrees_for_other_settings_too(settings: dict[str, Any]) -> None:
-    agree(compare(small(), Recipe(**{"precision": "fp32", "micro_batch": 2, "seq_len": 48, **settings})))
+    assert_agreement(compare(small(), Recipe(**{"precision": "fp32", "micro_batch": 2, "seq_len": 48, **settings})))
 
 
 @pytest.mark.parametrize("method", ["full", "last-n", "lora"])
@@ -87,7 +87,7 @@ def test_the_plan_agrees_for_an_encoder(method: str) -> None:
     encoder = BertConfig(
         vocab_size=2000, hidden_size=128, intermediate_size=512, num_hidden_layers=6, num_attention_heads=4
     )
-    agree(compare(encoder, recipe(method, seq_len=48)))
+    assert_agreement(compare(encoder, recipe(method, seq_len=48)))
 
 
 # -- the counting ------------------------------------------------------------------------------------------------------

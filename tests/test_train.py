@@ -610,7 +610,7 @@ def test_a_gpu_trains_in_mixed_precision_and_continues_to_the_same_weights(preci
     assert all(math.isfinite(value) for value in history.loss)
 
 
-def is_clean(model: nn.Module) -> None:
+def assert_clean(model: nn.Module) -> None:
     """Nothing of the accelerator is left on a model: it can be copied, pickled and trained again."""
     assert not {"forward", "_original_forward", "_is_accelerate_prepared"} & vars(model).keys()
     assert model.forward.__func__ is type(model).forward
@@ -631,7 +631,7 @@ def is_clean(model: nn.Module) -> None:
 def test_a_trained_model_is_an_ordinary_model(precision: str) -> None:
     model = Tiny()
     fit(model, batches(), loss, config(precision=precision, epochs=1))
-    is_clean(model)
+    assert_clean(model)
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
@@ -640,14 +640,14 @@ def test_a_model_is_an_ordinary_model_after_an_error_too(precision: str, error: 
     model = Tiny()
     with pytest.raises(error):
         fit(model, batches(), interrupted(5, error), config(precision=precision))
-    is_clean(model)
+    assert_clean(model)
 
 
 def test_a_model_is_an_ordinary_model_after_a_refusal_too(half_a_run: Path) -> None:
     model = Tiny()
     with pytest.raises(CourseError, match="belongs to another run"):
         fit(model, batches(), loss, config(half_a_run, precision="bf16"))
-    is_clean(model)
+    assert_clean(model)
 
 
 def test_a_decorated_forward_keeps_its_decorator() -> None:

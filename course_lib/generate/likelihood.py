@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from course_lib.generate.library import LibraryModel
+from course_lib.generate.hf import HFModel
 from course_lib.generate.reading import Model, read
 
 Ids = tuple[int, ...]
@@ -34,7 +34,7 @@ def log_probabilities(model: Model, pairs: Sequence[tuple[Ids, Ids]], pad: int, 
     At most ``rows`` continuations are computed at a time.
     """
     found = [0.0] * len(pairs)
-    most = ALL_LOGITS // model.config.vocab_size if isinstance(model, LibraryModel) else sys.maxsize
+    most = ALL_LOGITS // model.config.vocab_size if isinstance(model, HFModel) else sys.maxsize
     for some in _batches(pairs, model.config.max_position_embeddings, rows, most):
         for k, value in zip(some, _together(model, [pairs[k] for k in some], pad), strict=True):
             found[k] = value

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_lib.decoder import Cache, Decoder
-from course_lib.generate.library import LibraryCache, LibraryModel
+from course_lib.generate.hf import HFCache, HFModel
 
-Model = Decoder | LibraryModel
-AnyCache = Cache | LibraryCache
+Model = Decoder | HFModel
+AnyCache = Cache | HFCache
 TOGETHER = 8  # prompts read at a time
 
 
@@ -55,7 +55,7 @@ def read(model: Model, prompts: Sequence[Sequence[int]], more: int, pad: int) ->
     """
     ids, mask = pad_left(prompts, pad, model.device)
     cache: AnyCache
-    if isinstance(model, LibraryModel):
+    if isinstance(model, HFModel):
         cache = model.cache()
         last = model(ids, mask, cache, last=1)
     else:

@@ -18,7 +18,7 @@ import torch
 from course_lib import hardware, hub
 from course_lib.errors import CourseError
 from course_lib.generate.decoding import Completion, Decoding
-from course_lib.generate.library import load, readable
+from course_lib.generate.hf import load, readable
 from course_lib.generate.likelihood import Ids, log_probabilities
 from course_lib.generate.loop import write
 from course_lib.generate.reading import Model, asking

@@ -23,7 +23,7 @@ from safetensors import safe_open
 from course_lib import hardware, hub
 from course_lib.errors import CourseError
 from course_lib.generate import Decoding, writer_of
-from course_lib.generate.library import load, load_theirs
+from course_lib.generate.hf import load, load_theirs
 from course_lib.generate.writer import asking_dtype
 from course_lib.hub.models import has_tokenizer, read_json
 from course_lib.prompts.chat import Chat

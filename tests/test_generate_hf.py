@@ -13,7 +13,7 @@ import torch
 from course_lib.decoder import Decoder
 from course_lib.errors import CourseError
 from course_lib.generate import Decoding, Writer, writer_of
-from course_lib.generate.library import LibraryModel
+from course_lib.generate.hf import HFModel
 from course_lib.pretrain.tokenizer import train_tokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -81,7 +81,7 @@ def pair(request: pytest.FixtureRequest, tokenizer: Any) -> tuple[Writer, Any]:
     """A writer and its model."""
     model = random_model(request.param)
     writer = writer_of(model, tokenizer, ends=())
-    assert isinstance(writer.model, LibraryModel)
+    assert isinstance(writer.model, HFModel)
     return writer, model
 
 

@@ -37,7 +37,7 @@ class Size:
     max_position_embeddings: int
 
 
-class LibraryCache:
+class HFCache:
     """The cache of transformers, with the names of the decoder's."""
 
     def __init__(self, config: Any) -> None:
@@ -50,14 +50,14 @@ class LibraryCache:
         """Keep these rows of the batch, in this order (rows may repeat)."""
         self.inner.reorder_cache(rows)
 
-    def __copy__(self) -> LibraryCache:
-        made = LibraryCache.__new__(LibraryCache)
+    def __copy__(self) -> HFCache:
+        made = HFCache.__new__(HFCache)
         # Some layers write in place, so the copy shares nothing.
         made.inner, made.length = copy.deepcopy(self.inner), self.length
         return made
 
 
-class LibraryModel(nn.Module):
+class HFModel(nn.Module):
     """A causal model of transformers, bare or within peft, called like a `Decoder`. It shares the model's weights.
 
     Raises CourseError for a model that cannot continue from a cache.
@@ -83,15 +83,15 @@ class LibraryModel(nn.Module):
         """Where the weights are."""
         return next(self.inner.parameters()).device
 
-    def cache(self) -> LibraryCache:
+    def cache(self) -> HFCache:
         """An empty cache, which grows as it is written to."""
-        return LibraryCache(self._config)
+        return HFCache(self._config)
 
     def forward(
         self,
         ids_BT: Tensor,
         mask_BS: Tensor | None = None,
-        cache: LibraryCache | None = None,
+        cache: HFCache | None = None,
         last: int = 0,
         scores: bool = True,
     ) -> Tensor:
@@ -113,14 +113,14 @@ class LibraryModel(nn.Module):
         return logits[:, -last:]
 
 
-def readable(model: nn.Module) -> Decoder | LibraryModel:
+def readable(model: nn.Module) -> Decoder | HFModel:
     """A model as the loop of decoding takes it: Llamas adopted by the decoder, all others of transformers wrapped."""
-    if isinstance(model, Decoder | LibraryModel):
+    if isinstance(model, Decoder | HFModel):
         return model
-    return LibraryModel(model) if unlike_llama(model) else adopt(model)
+    return HFModel(model) if unlike_llama(model) else adopt(model)
 
 
-def load(folder: Path, dtype: torch.dtype) -> Decoder | LibraryModel:
+def load(folder: Path, dtype: torch.dtype) -> Decoder | HFModel:
     """The causal model in a folder, in evaluation mode: a Llama in the decoder, any other in transformers.
 
     Raises CourseError when its files are damaged.
